@@ -1,0 +1,203 @@
+//! Names of things: venue-assigned integers with a readable form (`lease-42`), and digests.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::{fmt, str::FromStr};
+
+/// A text that is not the readable form of the id or digest it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not {expected}")]
+pub struct ParseIdError {
+    pub(crate) text: String,
+    pub(crate) expected: &'static str,
+}
+
+macro_rules! entity_ids {
+    ($($(#[$doc:meta])* $name:ident => $prefix:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u64);
+
+        impl $name {
+            /// What the readable form starts with.
+            pub const PREFIX: &'static str = $prefix;
+        }
+
+        impl From<u64> for $name {
+            fn from(number: u64) -> Self {
+                $name(number)
+            }
+        }
+
+        impl From<$name> for u64 {
+            fn from(id: $name) -> u64 {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "-{}"), self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIdError;
+            fn from_str(text: &str) -> Result<Self, ParseIdError> {
+                text.strip_prefix(concat!($prefix, "-"))
+                    .filter(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+                    .and_then(|digits| digits.parse().ok())
+                    .map($name)
+                    .ok_or_else(|| ParseIdError { text: text.to_owned(), expected: concat!("an id like ", $prefix, "-42") })
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                if serializer.is_human_readable() { serializer.collect_str(self) } else { serializer.serialize_u64(self.0) }
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                if deserializer.is_human_readable() {
+                    std::borrow::Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+                } else {
+                    u64::deserialize(deserializer).map($name)
+                }
+            }
+        }
+    )*};
+}
+
+entity_ids! {
+    /// A party: an owner of money, bond and reputation.
+    PartyId => "party";
+    /// A machine of a party.
+    MachineId => "machine";
+    /// A standing offer of a machine.
+    OfferId => "offer";
+    /// A buyer's order.
+    OrderId => "order";
+    /// The job that an order places.
+    JobId => "job";
+    /// A lease of a machine's capacity to a job.
+    LeaseId => "lease";
+    /// One try at one task under a lease; grows over the whole venue, so that it serves as the fencing token.
+    AttemptId => "attempt";
+    /// A transfer in the ledger.
+    TransferId => "transfer";
+    /// A request to top up a balance.
+    TopupId => "topup";
+    /// A request to withdraw from a balance.
+    WithdrawalId => "withdrawal";
+}
+
+/// A BLAKE3 digest, 32 bytes; 64 lower-case hex digits in text.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+/// A Lightning payment hash: SHA-256 of the preimage, 32 bytes; hex in text.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PaymentHash(pub [u8; 32]);
+
+impl Digest {
+    /// The digest of some bytes.
+    pub fn of(bytes: &[u8]) -> Digest {
+        Digest(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// The digest of length-prefixed parts under a domain, so that no two lists of parts collide.
+    pub fn of_parts(domain: &str, parts: &[&[u8]]) -> Digest {
+        let mut hasher = blake3::Hasher::new_derive_key(domain);
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        Digest(*hasher.finalize().as_bytes())
+    }
+
+    /// The first eight bytes as a little-endian integer, for draws.
+    pub fn to_u64(self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
+    /// The first ten hex digits, for people.
+    pub fn short(&self) -> String {
+        data_encoding::HEXLOWER.encode(&self.0[..5])
+    }
+}
+
+macro_rules! hex32 {
+    ($name:ident, $what:literal) => {
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIdError;
+            fn from_str(text: &str) -> Result<Self, ParseIdError> {
+                data_encoding::HEXLOWER
+                    .decode(text.as_bytes())
+                    .ok()
+                    .and_then(|bytes| bytes.try_into().ok())
+                    .map($name)
+                    .ok_or_else(|| ParseIdError { text: text.to_owned(), expected: $what })
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                if serializer.is_human_readable() { serializer.collect_str(self) } else { self.0.serialize(serializer) }
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                if deserializer.is_human_readable() {
+                    std::borrow::Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+                } else {
+                    <[u8; 32]>::deserialize(deserializer).map($name)
+                }
+            }
+        }
+    };
+}
+
+hex32!(Digest, "a digest of 64 lower-case hex digits");
+hex32!(PaymentHash, "a payment hash of 64 lower-case hex digits");
+pub(crate) use hex32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_read_and_write_their_readable_form() {
+        assert_eq!(LeaseId(42).to_string(), "lease-42");
+        assert_eq!("lease-42".parse::<LeaseId>(), Ok(LeaseId(42)));
+        for text in ["lease-", "lease-+1", "job-1", "lease-99999999999999999999", "42"] {
+            assert!(text.parse::<LeaseId>().is_err(), "{text}");
+        }
+        assert_eq!(serde_json::to_string(&JobId(7)).unwrap(), "\"job-7\"");
+    }
+
+    #[test]
+    fn parts_are_length_prefixed() {
+        assert_ne!(Digest::of_parts("d", &[b"ab", b"c"]), Digest::of_parts("d", &[b"a", b"bc"]));
+    }
+}

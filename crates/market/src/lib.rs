@@ -1,0 +1,11 @@
+//! The rules of the exchange: pure, deterministic, no I/O.
+//!
+//! One call does everything: [`engine::Engine::apply`] takes the time and a command, checks it, changes the
+//! state and returns the events that happened and the effects that somebody else has to carry out. Nothing in
+//! this crate knows sockets, files, clocks or randomness; time and seeds are arguments, so the same journal
+//! always gives the same market, to the byte.
+#![forbid(unsafe_code)]
+
+pub mod id;
+pub mod key;
+pub mod units;
