@@ -7,5 +7,11 @@
 #![forbid(unsafe_code)]
 
 pub mod id;
+pub mod job;
 pub mod key;
+pub mod ledger;
+pub mod name;
+pub mod offer;
+pub mod order;
+pub mod resources;
 pub mod units;
