@@ -10,6 +10,7 @@ pub mod id;
 pub mod job;
 pub mod key;
 pub mod ledger;
+pub mod log;
 pub mod name;
 pub mod offer;
 pub mod order;
