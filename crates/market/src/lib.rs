@@ -6,13 +6,25 @@
 //! always gives the same market, to the byte.
 #![forbid(unsafe_code)]
 
+pub mod command;
+pub mod effect;
+pub mod engine;
+pub mod event;
 pub mod id;
 pub mod job;
 pub mod key;
+pub mod lease;
 pub mod ledger;
 pub mod log;
+pub mod matching;
 pub mod name;
 pub mod offer;
 pub mod order;
+pub mod rejection;
+pub mod reply;
 pub mod resources;
+pub mod rules;
+pub mod statement;
+pub mod table;
 pub mod units;
+pub mod verify;

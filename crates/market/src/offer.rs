@@ -1,0 +1,60 @@
+//! Offers: what a machine sells, at which price, on which terms.
+
+use crate::{
+    name::Name,
+    resources::{Attributes, Isolation, MAX_ATTRIBUTES, Resources},
+    units::Rate,
+};
+use serde::{Deserialize, Serialize};
+
+/// What an offer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OfferRole {
+    /// Runs buyers' tasks (and replicas drawn among them).
+    Work,
+    /// Runs hidden replicas only: a validator.
+    Audit,
+}
+
+/// The terms of a standing offer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OfferTerms {
+    /// What the offer is for.
+    pub role: OfferRole,
+    /// The lowest price at which the machine works.
+    pub rate: Rate,
+    /// The most that one lease under this offer may reserve.
+    pub resources: Resources,
+    /// How strongly it isolates work.
+    pub isolation: Isolation,
+    /// Where the machine stands, by its owner's word.
+    pub region: Name,
+    /// Hardware class, by its owner's word; reputation is kept per class.
+    pub class: Name,
+    /// Further facts.
+    #[serde(default)]
+    pub attributes: Attributes,
+    /// The longest lease that it takes, in milliseconds.
+    pub lease_max_ms: u64,
+}
+
+impl OfferTerms {
+    /// The first thing that makes the terms unusable, in words.
+    pub fn flaw(&self) -> Option<&'static str> {
+        if self.rate.per == 0 {
+            Some("the rate counts zero units")
+        } else if self.rate.msat.0 == 0 {
+            Some("the price is zero; offer at least 1 msat")
+        } else if !self.resources.is_sane() {
+            Some("the resources are zero or far too large")
+        } else if self.attributes.len() > MAX_ATTRIBUTES {
+            Some("more than 16 attributes")
+        } else if self.lease_max_ms == 0 {
+            Some("a lease of zero length")
+        } else {
+            None
+        }
+    }
+}

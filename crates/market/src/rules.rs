@@ -1,0 +1,79 @@
+//! The market's parameters, by version. A change is a new version and a journaled `activate_rules`; old versions stay,
+//! so that old journals replay to the same state.
+
+use crate::units::{Msat, PPM};
+
+/// The parameters of one version of the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// The version.
+    pub version: u32,
+    /// The operator's share of what providers earn, in parts per million.
+    pub fee_ppm: u32,
+    /// The largest balance of a party: what somebody can lose when the operator fails.
+    pub balance_cap_msat: Msat,
+    /// The smallest amount of a top-up or withdrawal.
+    pub payment_min_msat: Msat,
+    /// How long a granted lease waits for its machine, in milliseconds.
+    pub claim_grace_ms: u64,
+    /// How long a lease survives the loss of its machine, in milliseconds.
+    pub lost_grace_ms: u64,
+    /// How long every deadline is extended after an outage of the market, in milliseconds.
+    pub resume_grace_ms: u64,
+    /// How long buyer and venue have for an audit link, in milliseconds.
+    pub link_grace_ms: u64,
+    /// How long a party has to take a replica that it was drawn for, in milliseconds.
+    pub replica_claim_ms: u64,
+    /// How long a provider has for a reveal, in milliseconds.
+    pub reveal_grace_ms: u64,
+    /// How long a task may wait for somebody to run its replicas before it is left undecided, in milliseconds.
+    pub replica_wait_ms: u64,
+    /// The most parties that are asked about an audited task.
+    pub audit_replicas_max: u8,
+    /// An attempt is a straggler when it has taken this many times the mean of the job's attempts…
+    pub straggler_factor: u32,
+    /// …and at least this long, in milliseconds.
+    pub straggler_min_ms: u64,
+    /// The most attempts that one lease may have running at once.
+    pub attempts_per_lease_max: u32,
+    /// How many offers are looked at for one order before the search ends, the best found so far winning.
+    pub match_search_max: u32,
+}
+
+/// The rules of the first version.
+const V1: Rules = Rules {
+    version: 1,
+    fee_ppm: 20_000,
+    balance_cap_msat: Msat(10_000_000_000),
+    payment_min_msat: Msat(1_000),
+    claim_grace_ms: 30_000,
+    lost_grace_ms: 60_000,
+    resume_grace_ms: 60_000,
+    link_grace_ms: 30_000,
+    replica_claim_ms: 10_000,
+    reveal_grace_ms: 30_000,
+    replica_wait_ms: 600_000,
+    audit_replicas_max: 5,
+    straggler_factor: 3,
+    straggler_min_ms: 2_000,
+    attempts_per_lease_max: 4_096,
+    match_search_max: 65_536,
+};
+
+/// Version 2: the same market with a tighter grace for lost machines, for venues whose machines are close by (and the
+/// demonstration, where nobody wants to wait a minute for a machine that died).
+const V2: Rules = Rules { version: 2, claim_grace_ms: 10_000, lost_grace_ms: 3_000, replica_claim_ms: 4_000, ..V1 };
+
+impl Rules {
+    /// The rules that a new venue starts with.
+    pub const FIRST: Rules = V1;
+    /// Every version that this program can run.
+    pub const ALL: [Rules; 2] = [V1, V2];
+
+    /// The rules of a version, if this program knows them.
+    pub fn version(version: u32) -> Option<Rules> {
+        Rules::ALL.into_iter().find(|rules| rules.version == version)
+    }
+}
+
+const _: () = assert!((V1.fee_ppm as u64) < PPM);
