@@ -1,0 +1,437 @@
+//! What travels between a market and those who use it, beside statements: the answers to reads.
+//!
+//! Mutations are statements ([`market::statement::Statement`]) and nothing else; everything here is read-only. Private
+//! reads carry a [`ReadToken`].
+
+use market::{
+    event::{Event, JobOutcome, TaskOutcome},
+    id::{AttemptId, Digest, JobId, LeaseId, MachineId, OfferId, OrderId, PartyId, PaymentHash, TopupId},
+    job::{JobSpec, TaskLimits},
+    key::{PublicKey, SecretKey, Signature},
+    lease::{CloseReason, Settlement},
+    log::SignedHead,
+    name::Name,
+    offer::OfferTerms,
+    order::OrderTerms,
+    reply::Reply,
+    resources::Resources,
+    units::{Msat, Rate, TimeMs},
+};
+use serde::{Deserialize, Serialize};
+
+/// What a market says about itself (`GET /v1/venue`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VenueInfo {
+    /// The venue's key: statements name it, addresses pin it.
+    pub key: PublicKey,
+    /// For people.
+    pub name: String,
+    /// Program version.
+    pub version: String,
+    /// The rules in force.
+    pub rules_version: u32,
+    /// Which Lightning node stands behind it (`dev`: play money).
+    pub payments: String,
+    /// Whether the money is play money.
+    pub is_play_money: bool,
+    /// The most that the venue holds for one party.
+    pub balance_cap_msat: Msat,
+    /// The operator's share of earnings, in parts per million.
+    pub fee_ppm: u32,
+    /// The largest blob that it takes, in bytes.
+    pub blob_max_bytes: u64,
+    /// What it owes all parties together…
+    pub liabilities_msat: Msat,
+    /// …and what its Lightning node holds: never less, or the market stops taking work.
+    pub node_balance_msat: Msat,
+    /// The venue's clock.
+    pub now_ms: TimeMs,
+    /// Position of the last durable journal entry.
+    pub position: u64,
+    /// The newest signed head of the public log.
+    pub head: SignedHead,
+}
+
+/// The answer to an accepted statement (`POST /v1/statements`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// Where it stands in the journal.
+    pub position: u64,
+    /// What its sender is told.
+    pub reply: Reply,
+    /// Whether it had been accepted before; the reply is the one from then.
+    pub duplicate: bool,
+    /// The newest head of the public log, to be echoed in the next statement.
+    pub head: SignedHead,
+}
+
+/// The answer to anything that went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    /// A stable word for programs.
+    pub code: String,
+    /// A sentence for people that says what to do.
+    pub message: String,
+}
+
+/// The domain of read tokens.
+pub const READ_DOMAIN: &str = "gristmill 2026 read token v1";
+
+/// A short-lived right to read what a key may see: `Authorization: Grist KEY.EXPIRES_MS.SIGNATURE`, the signature over
+/// venue key and expiry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadToken {
+    /// Whose reads.
+    pub key: PublicKey,
+    /// Worth nothing after this time; at most an hour ahead.
+    pub expires_at_ms: TimeMs,
+    /// Over [`ReadToken::message`] under [`READ_DOMAIN`].
+    pub signature: Signature,
+}
+
+impl ReadToken {
+    /// The longest life of a token, in milliseconds.
+    pub const MAX_LIFETIME_MS: u64 = 3_600_000;
+
+    /// Makes a token.
+    pub fn sign(secret: &SecretKey, venue: &PublicKey, expires_at_ms: TimeMs) -> ReadToken {
+        let signature = secret.sign(READ_DOMAIN, &ReadToken::message(venue, expires_at_ms));
+        ReadToken { key: secret.public(), expires_at_ms, signature }
+    }
+
+    /// What is signed.
+    pub fn message(venue: &PublicKey, expires_at_ms: TimeMs) -> Vec<u8> {
+        [&venue.0[..], &expires_at_ms.0.to_le_bytes()].concat()
+    }
+
+    /// The value of the `Authorization` header.
+    pub fn header(&self) -> String {
+        format!("Grist {}.{}.{}", self.key, self.expires_at_ms.0, self.signature)
+    }
+}
+
+/// What a machine has to do (`GET /v1/work`): all of it, every time, so that a machine that forgot everything or missed
+/// an answer goes on where it should. Long poll: `revision` of the last answer in, an answer as soon as it differs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct WorkView {
+    /// Changes whenever anything below changes.
+    pub revision: u64,
+    /// The venue's clock.
+    pub now_ms: TimeMs,
+    /// Leases that are not closed.
+    pub leases: Vec<WorkLease>,
+    /// Attempts of this machine without a verdict.
+    pub attempts: Vec<WorkAttempt>,
+    /// Auctions that one of its offers could bid in.
+    pub auctions: Vec<WorkAuction>,
+    /// Its standing offers.
+    pub offers: Vec<(OfferId, OfferTerms)>,
+}
+
+/// A lease as its machine sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkLease {
+    /// Which.
+    pub lease: LeaseId,
+    /// The job whose tasks it runs.
+    pub job: JobId,
+    /// What to run.
+    pub spec: JobSpec,
+    /// The price.
+    pub rate: Rate,
+    /// What it reserves.
+    pub resources: Resources,
+    /// How far it is.
+    pub phase: WorkLeasePhase,
+    /// Tasks that it could claim now.
+    pub claimable: u32,
+}
+
+/// How far a lease is, as far as its machine has to act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkLeasePhase {
+    /// To be started before this time.
+    Granted {
+        /// The time.
+        start_by_ms: TimeMs,
+    },
+    /// Running.
+    Running,
+    /// No more claims; open attempts are still to be committed and revealed where they can be.
+    Draining,
+}
+
+/// An attempt as its machine sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkAttempt {
+    /// Which.
+    pub attempt: AttemptId,
+    /// Its lease.
+    pub lease: LeaseId,
+    /// Its task.
+    pub task: u32,
+    /// What is expected of the machine.
+    pub due: WorkDue,
+}
+
+/// What is expected of the machine for an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkDue {
+    /// Run it and commit to the result by then.
+    Commit {
+        /// The time.
+        by_ms: TimeMs,
+    },
+    /// Wait: the commitment is in, the reveal is not open yet.
+    Wait,
+    /// Upload the output and reveal the result by then.
+    Reveal {
+        /// The time.
+        by_ms: TimeMs,
+    },
+    /// Nothing: revealed, the verdict is out.
+    Judging,
+}
+
+/// An auction that a machine could bid in, or has bid in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkAuction {
+    /// Which.
+    pub order: OrderId,
+    /// The offer of this machine that matches.
+    pub offer: OfferId,
+    /// The terms (the budget is not told: it is zero here).
+    pub terms: OrderTerms,
+    /// How many tasks there are.
+    pub tasks: u32,
+    /// The limits of each task.
+    pub limits: TaskLimits,
+    /// What is expected of the machine.
+    pub due: AuctionDue,
+}
+
+/// What is expected of a machine in an auction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuctionDue {
+    /// A sealed bid can be made until then.
+    Bid {
+        /// The time.
+        until_ms: TimeMs,
+    },
+    /// The sealed bid is in; it is revealed later.
+    Wait,
+    /// The sealed bid must be revealed until then.
+    Reveal {
+        /// The time.
+        until_ms: TimeMs,
+    },
+}
+
+/// An event with its place: what server-sent events carry. The SSE id is `POSITION.INDEX`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacedEvent {
+    /// Position of the journal entry.
+    pub position: u64,
+    /// Place among the events of that entry.
+    pub index: u32,
+    /// The entry's time.
+    pub at_ms: TimeMs,
+    /// What happened.
+    pub event: Event,
+}
+
+/// A standing offer with what is known about its owner (`GET /v1/offers`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfferView {
+    /// Which.
+    pub offer: OfferId,
+    /// Its machine.
+    pub machine: MachineId,
+    /// The machine's label.
+    pub machine_label: String,
+    /// Its owner.
+    pub party: PartyId,
+    /// The owner's label.
+    pub party_label: String,
+    /// The terms.
+    pub terms: OfferTerms,
+    /// What the machine has free now.
+    pub free: Resources,
+    /// Whether the machine is there.
+    pub is_live: bool,
+    /// Reputation of the owner in the offer's class, in parts per million.
+    pub reputation_ppm: u32,
+    /// Whether the owner is too new to be judged.
+    pub is_unvetted: bool,
+    /// The owner's bond.
+    pub bond_msat: Msat,
+}
+
+/// A machine (`GET /v1/machines`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineView {
+    /// Which.
+    pub machine: MachineId,
+    /// Its key.
+    pub key: PublicKey,
+    /// For people.
+    pub label: String,
+    /// Everything that it has to sell.
+    pub capacity: Resources,
+    /// What no lease has reserved.
+    pub free: Resources,
+    /// `live`, `lost` or `revoked`.
+    pub presence: String,
+    /// Its standing offers.
+    pub offers: Vec<OfferId>,
+    /// Its leases that are not closed.
+    pub leases: Vec<LeaseId>,
+}
+
+/// A job (`GET /v1/jobs/{job}`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobView {
+    /// Which.
+    pub job: JobId,
+    /// Its order.
+    pub order: OrderId,
+    /// What was ordered.
+    pub terms: OrderTerms,
+    /// What to run.
+    pub spec: JobSpec,
+    /// When it was placed.
+    pub placed_at_ms: TimeMs,
+    /// `bidding`, `revealing`, `waiting`, `running`, `settling` or `settled`.
+    pub phase: String,
+    /// How it ended, once it has.
+    pub outcome: Option<JobOutcome>,
+    /// Tasks with a result.
+    pub tasks_done: u32,
+    /// Tasks that ended without one.
+    pub tasks_failed: u32,
+    /// Attempts that are running.
+    pub running: u32,
+    /// What is locked for it now.
+    pub escrow_msat: Msat,
+    /// What was paid out of it.
+    pub paid_msat: Msat,
+    /// What came back, once it is settled.
+    pub refunded_msat: Option<Msat>,
+    /// Its leases.
+    pub leases: Vec<LeaseView>,
+    /// The number of the round whose link is expected from the buyer.
+    pub round_waiting_for_buyer: Option<u32>,
+}
+
+/// A task (`GET /v1/jobs/{job}/tasks`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskView {
+    /// Its number.
+    pub task: u32,
+    /// How it ended, once it has.
+    pub outcome: Option<TaskOutcome>,
+    /// Attempts without a verdict.
+    pub open_attempts: Vec<AttemptId>,
+    /// Tries that led to nothing.
+    pub failures: u8,
+}
+
+/// A lease (`GET /v1/leases/{lease}`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseView {
+    /// Which.
+    pub lease: LeaseId,
+    /// The job whose tasks it runs.
+    pub job: JobId,
+    /// The machine.
+    pub machine: MachineId,
+    /// The machine's label.
+    pub machine_label: String,
+    /// Its owner.
+    pub party: PartyId,
+    /// The hardware class.
+    pub class: Name,
+    /// The price.
+    pub rate: Rate,
+    /// Whether it runs hidden replicas only.
+    pub is_audit: bool,
+    /// `granted`, `running`, `draining` or `closed`.
+    pub phase: String,
+    /// Why it ended, once it has.
+    pub reason: Option<CloseReason>,
+    /// The books so far; final once it is closed.
+    pub books: Settlement,
+}
+
+/// A party's money (`GET /v1/account`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountView {
+    /// Whose.
+    pub party: PartyId,
+    /// For people.
+    pub label: String,
+    /// What can be spent or withdrawn.
+    pub available_msat: Msat,
+    /// What is set aside (withdrawals on their way).
+    pub pending_msat: Msat,
+    /// What was earned and is withheld until audits resolve.
+    pub withheld_msat: Msat,
+    /// The bond.
+    pub bond_msat: Msat,
+    /// What is locked for jobs.
+    pub escrow_msat: Msat,
+}
+
+/// A top-up (`GET /v1/topups/{topup}`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopupView {
+    /// Which.
+    pub topup: TopupId,
+    /// How much.
+    pub amount_msat: Msat,
+    /// The invoice to pay, once it was made.
+    pub bolt11: Option<String>,
+    /// Its payment hash.
+    pub payment_hash: Option<PaymentHash>,
+    /// When it can no longer be paid.
+    pub expires_at_ms: Option<TimeMs>,
+}
+
+/// What a job would cost on the live offers (`POST /v1/quotes`), before anything is spent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuoteRequest {
+    /// The terms.
+    pub terms: OrderTerms,
+    /// The job.
+    pub job: JobSpec,
+}
+
+/// The answer to a [`QuoteRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quote {
+    /// Offers that would win, best first.
+    pub offers: Vec<OfferView>,
+    /// Live offers that match.
+    pub matching: u32,
+    /// What a task costs at the best offers' prices without replicas, where that can be said beforehand.
+    pub task_msat: Option<Msat>,
+    /// What the job would cost at these prices when nothing goes wrong, expected replicas and audits included.
+    pub expected_msat: Option<Msat>,
+    /// What it can cost at most: the budget.
+    pub at_most_msat: Msat,
+    /// Why offers did not match, with how many, for the reader who got none.
+    pub mismatches: Vec<(String, u32)>,
+}
+
+/// The body of a blob's upload answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobStored {
+    /// The digest of what was stored.
+    pub digest: Digest,
+    /// Its size.
+    pub bytes: u64,
+}
