@@ -9,7 +9,7 @@ import { writeFileSync } from 'node:fs';
 import { TeapotGeometry } from 'three/examples/jsm/geometries/TeapotGeometry.js';
 
 const TEAPOT_SEGMENTS = 9;
-const STONE = { radius: 2.42, height: 0.62, rings: 26, spokes: 160, harps: 10, furrows: 4 };
+const STONE = { radius: 2.42, height: 0.62, rings: 24, furrows: 22 };
 const BAND = { low: 0.17, high: 0.43, thickness: 0.03 };
 const GRAINS_ON_STONE = 64;
 const GRAINS_ON_FLOOR = 20; // in pairs across the axis, so that the turntable stays centred
@@ -76,31 +76,35 @@ function teapot(part, y0, tintOf) {
   return { vertices, faces };
 }
 
-// ---- millstone: a grid in polar coordinates, its top cut by furrows that run off at a slant ("harps").
-function stoneTop(r, angle) {
-  const harp = (2 * Math.PI) / STONE.harps;
-  const local = ((angle % harp) + harp) % harp;
-  // Furrows of one harp are parallel to its leading edge.
-  const across = r * Math.sin(local);
-  const gap = (STONE.radius * Math.sin(harp)) / STONE.furrows;
-  const distance = Math.min(across % gap, gap - (across % gap));
-  return 1 - smoothstep(0.03, 0.10, distance);
-}
+// ---- millstone: a grid in polar coordinates, twisted so that its spokes are the curved furrows of a "sickle dress".
+// One furrow in SECTION: where its points lie across the section, and how deep. The wall is steep, the back is gentle.
+const SECTION = [
+  { across: 0.0, depth: 0 },
+  { across: 0.03, depth: 0.085 },
+  { across: 0.13, depth: 0.08 },
+  { across: 0.27, depth: 0.04 },
+  { across: 0.40, depth: 0.0 },
+  { across: 0.60, depth: 0 },
+  { across: 0.80, depth: 0 },
+];
+const TWIST = 0.9; // radians from the eye to the edge
 
 function millstone() {
-  const { radius, height, rings, spokes } = STONE;
+  const { radius, height, rings, furrows } = STONE;
+  const spokes = furrows * SECTION.length;
+  const spokeAngle = (j) => (2 * Math.PI * (Math.floor(j / SECTION.length) + SECTION[j % SECTION.length].across)) / furrows;
   const vertices = [];
   const faces = [];
-  const speckle = () => 0.8 + 0.3 * random() - (random() < 0.12 ? 0.25 : 0);
+  const speckle = () => 0.78 + 0.34 * random() - (random() < 0.15 ? 0.3 : 0);
   const warm = (v) => [v, v * 0.97, v * 0.92];
   vertices.push([0, height, 0, 0.9]);
   for (let i = 1; i <= rings; i += 1) {
     const r = (radius - 0.05) * Math.sqrt(i / rings); // rings of equal area
     for (let j = 0; j < spokes; j += 1) {
-      const angle = (2 * Math.PI * j) / spokes;
-      const cut = i > 4 ? stoneTop(r, angle) : 0;
-      const y = height - 0.055 * cut + 0.008 * (random() - 0.5);
-      vertices.push([r * Math.cos(angle), y, r * Math.sin(angle), warm(speckle() * (1 - 0.25 * cut))]);
+      const angle = spokeAngle(j) + TWIST * (r / radius);
+      const cut = SECTION[j % SECTION.length].depth * smoothstep(0.4, 0.9, r);
+      const y = height - cut + 0.006 * (random() - 0.5);
+      vertices.push([r * Math.cos(angle), y, r * Math.sin(angle), warm(speckle() * (1 - 3 * cut))]);
     }
   }
   const at = (ring, j) => 1 + (ring - 1) * spokes + (j % spokes);
@@ -118,9 +122,9 @@ function millstone() {
   let ring = rings;
   for (const [r, y] of profile) {
     for (let j = 0; j < spokes; j += 1) {
-      const angle = (2 * Math.PI * j) / spokes;
-      const rough = r + 0.01 * (random() - 0.5);
-      vertices.push([rough * Math.cos(angle), y, rough * Math.sin(angle), warm(speckle())]);
+      const angle = spokeAngle(j) + TWIST;
+      const rough = r + 0.003 * (random() - 0.5);
+      vertices.push([rough * Math.cos(angle), y, rough * Math.sin(angle), warm(0.85 + 0.15 * speckle())]);
     }
     for (let j = 0; j < spokes; j += 1) faces.push([at(ring, j), at(ring, j + 1), at(ring + 1, j + 1), at(ring + 1, j)]);
     ring += 1;
@@ -187,15 +191,21 @@ const stone = millstone();
 emit('stone', stone.vertices, stone.faces);
 
 const { low, high, thickness } = BAND;
+const inner = STONE.radius - 0.02;
 const outer = STONE.radius + thickness;
-const band = lathe([[STONE.radius - 0.02, high], [outer - 0.008, high], [outer, high - 0.012], [outer, low + 0.012], [outer - 0.008, low], [STONE.radius - 0.02, low]], 120);
-emit('iron', band.vertices, band.faces);
+const hoop = [[inner, high], [outer, high], [outer + 0.008, (low + high) / 2], [outer, low], [inner, low]];
+for (const profile of [hoop.slice(0, 2), hoop.slice(1, 4), hoop.slice(3)]) {
+  const piece = lathe(profile, 120);
+  emit('iron', piece.vertices, piece.faces);
+}
 
 // The glaze runs thin and brown over edges, and pools dark towards the foot.
 const glaze = (x, y, z) => {
-  const pooled = mix([0.42, 0.55, 0.68], [1, 1, 1], smoothstep(0.0, 0.9, y));
-  const rim = smoothstep(1.30, 1.42, y) * (Math.hypot(x, z) > 0.9 ? 1 : 0);
-  return mix(pooled, [4.6, 1.25, 0.62], 0.8 * rim);
+  const pooled = mix([0.45, 0.5, 0.62], [1, 1, 1], smoothstep(0.0, 0.9, y));
+  const angle = Math.atan2(z, x);
+  const run = 0.07 * Math.sin(5 * angle) + 0.045 * Math.sin(11 * angle + 1) + 0.03 * Math.sin(17 * angle);
+  const rim = smoothstep(1.16, 1.40, y + run);
+  return mix(pooled, [13, 0.8, 0.22], Math.hypot(x, z) < 1.6 ? rim : 0.85 * smoothstep(1.1, 1.5, y));
 };
 const body = teapot('body', STONE.height, glaze);
 emit('glaze', body.vertices, body.faces);

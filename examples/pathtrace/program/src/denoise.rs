@@ -26,6 +26,8 @@ pub const REFLECTION: Strength = Strength { passes: 3, deviations: 1.5, normal_s
 /// Room around the picture, so that no neighbour of a neighbour lies outside of the planes. A multiple of 4.
 const MARGIN: usize = 32;
 const LANES: usize = 4;
+/// A pixel may be this many standard deviations brighter than those around it.
+const MOST_DEVIATIONS: f32 = 1.5;
 
 /// Brightness as the eye weighs it (Rec. 709).
 #[must_use]
@@ -119,7 +121,8 @@ impl Layer {
     }
 
     /// Turns the plane of mean squares into the variance around each pixel: a few samples of one pixel say too
-    /// little, so neighbours on the same surface count as samples too.
+    /// little, so neighbours on the same surface count as samples too. A pixel that outshines them all is dimmed,
+    /// because the filter would take it for a detail and keep it.
     fn estimate_variance(&mut self, guide: &Guide, strength: &Strength) {
         let brightness: Vec<f32> = (0..self.planes[3].len())
             .map(|index| luminance(Vec3::new(self.planes[0][index], self.planes[1][index], self.planes[2][index])))
@@ -128,16 +131,25 @@ impl Layer {
         for_each_group(guide, |at| {
             let centre = guide.geometry(at);
             let reach = reach(guide, at, 2);
-            let (mut weights, mut mean, mut square) = (f32x4::ZERO, f32x4::ZERO, f32x4::ZERO);
+            let (mut weights, mut mean, mut square) = (f32x4::splat(1e-6), f32x4::ZERO, f32x4::ZERO);
             for (neighbour, _) in neighbours(guide, at, 2).chain(neighbours(guide, at, 1)) {
                 let weight = same_surface(&centre, &guide.geometry(neighbour), reach, strength);
                 weights += weight;
                 mean += weight * load(&brightness, neighbour);
                 square += weight * load(&self.planes[3], neighbour);
             }
-            let share = f32x4::ONE / (weights + f32x4::splat(1e-6));
-            let mean = mean * share;
-            store(&mut variance, at, (square * share - mean * mean).fast_max(f32x4::ZERO));
+            let known = (weights * f32x4::splat(2.0)).fast_min(f32x4::ONE);
+            let (mean, square) = (mean / weights, square / weights);
+            let spread = (square - mean * mean).fast_max(f32x4::ZERO);
+            store(&mut variance, at, spread);
+            let brightest = mean + spread.sqrt() * f32x4::splat(MOST_DEVIATIONS);
+            let own = load(&brightness, at) + f32x4::splat(1e-6);
+            let dimmed = (brightest / own).fast_min(f32x4::ONE);
+            let scale = dimmed * known + (f32x4::ONE - known);
+            for plane in self.planes.iter_mut().take(3) {
+                let value = load(plane, at) * scale;
+                store(plane, at, value);
+            }
         });
         self.planes[3] = variance;
     }

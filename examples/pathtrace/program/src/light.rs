@@ -65,12 +65,8 @@ pub fn camera_sample(studio: &Studio, ray: &Ray, sampler: &mut Sampler) -> Sampl
     let reflected = reflectance(&surface, facing);
     if reflected.max_element() > 0.0 {
         let (direction, weight) = reflect(&surface, ray.direction, sampler.next_2d());
-        let light = if weight > 0.0 {
-            let mirror = Ray { origin: surface.offset(), direction };
-            path_radiance(studio, mirror, true, sampler, &mut rays)
-        } else {
-            Vec3::ZERO
-        };
+        let mirror = Ray { origin: surface.offset(), direction };
+        let light = path_radiance(studio, mirror, true, sampler, &mut rays);
         sample.reflection = reflected * light * (weight * shown);
     }
     if !surface.material.metal {
@@ -88,7 +84,8 @@ pub fn camera_sample(studio: &Studio, ray: &Ray, sampler: &mut Sampler) -> Sampl
     sample
 }
 
-/// Radiance along `ray` by a diffuse path. `sees_light`: the softbox itself is visible, because nobody sampled it.
+/// Radiance along `ray` by a diffuse path. `sees_light`: this is a
+/// reflection, which shows the softbox itself because nobody sampled it.
 fn path_radiance(studio: &Studio, ray: Ray, sees_light: bool, sampler: &mut Sampler, rays: &mut u32) -> Vec3 {
     let mut ray = ray;
     let mut throughput = Vec3::ONE;
@@ -104,7 +101,9 @@ fn path_radiance(studio: &Studio, ray: Ray, sees_light: bool, sampler: &mut Samp
             return studio.light.radiance;
         }
         let Some(surface) = surface else {
-            radiance += throughput * studio.sky.radiance(ray.direction);
+            let reflected = bounce == 0 && sees_light;
+            let sky = &studio.sky;
+            radiance += throughput * if reflected { sky.reflected(ray.direction) } else { sky.radiance(ray.direction) };
             break;
         };
         throughput *= surface.colour;
@@ -175,9 +174,12 @@ fn reflect(surface: &Surface<'_>, incoming: Vec3, sample: (f32, f32)) -> (Vec3, 
     // With no roughness at all this is the normal itself.
     let facet = Vec3::new(half.x * alpha, half.y * alpha, half.z.max(1e-6)).normalize();
     let out = facet * (2.0 * local.dot(facet)) - local;
-    let direction = (tangent * out.x + bitangent * out.y + normal * out.z).normalize();
-    if out.z <= 0.0 || direction.dot(surface.flat_normal) <= 0.0 {
-        return (direction, 0.0);
+    let mut direction = (tangent * out.x + bitangent * out.y + normal * out.z).normalize();
+    let rise = direction.dot(surface.flat_normal);
+    if out.z <= 0.0 || rise <= 0.0 {
+        // The facet sends the light into its neighbours, which send it on: upwards in the end.
+        direction -= surface.flat_normal * (2.0 * rise.min(0.0));
+        return (direction, 1.0);
     }
     let slope = alpha * alpha * (1.0 - out.z * out.z) / (out.z * out.z);
     (direction, 2.0 / (1.0 + (1.0 + slope).sqrt()))

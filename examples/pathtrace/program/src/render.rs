@@ -49,12 +49,12 @@ impl Camera {
         const ELEVATION: f32 = 0.36;
         const HALF_FIELD_OF_VIEW: f32 = 0.21;
         let (width, height) = (settings.width as f32, settings.height as f32);
-        let middle = Vec3::new(0.0, studio.height * 0.46, 0.0);
+        let middle = Vec3::new(0.0, studio.height * 0.38, 0.0);
         let (sin, cos) = libm::sincosf(ELEVATION);
-        let half_height = (studio.height * 0.5 * cos + sin) * 1.12;
-        let fitting_height = half_height.max(1.12 * height / width);
+        let half_height = (studio.height * 0.5 * cos + sin) * 1.02;
+        let fitting_height = half_height.max(1.04 * height / width);
         let tangent = libm::tanf(HALF_FIELD_OF_VIEW);
-        let eye = middle + Vec3::new(0.0, sin, cos) * (fitting_height / tangent + 0.4);
+        let eye = middle + Vec3::new(0.0, sin, cos) * (fitting_height / tangent + 0.2);
         let forward = (middle - eye).normalize();
         let right = forward.cross(Vec3::Y).normalize();
         Self { eye, forward, right, up: right.cross(forward), pixel: 2.0 * tangent / height, width, height }

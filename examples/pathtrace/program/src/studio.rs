@@ -37,7 +37,7 @@ pub struct Softbox {
 
 /// Light that comes from far away.
 pub enum Sky {
-    /// The studio's own: bright above, warm at the horizon, with a strip light behind the mesh.
+    /// The studio's own: cool above, warm at the horizon, with cards that show in reflections only.
     Studio,
     /// The same from everywhere, floor and horizon included: for tests of energy conservation.
     Even(f32),
@@ -91,7 +91,7 @@ impl Studio {
             triangle_materials: mesh.triangles.iter().map(|triangle| triangle.material).collect(),
             materials: mesh.materials.clone(),
             height: (high.y - low.y) * scale,
-            floor: Material { colour: Vec3::new(0.58, 0.50, 0.43), roughness: 0.25, metal: false, coat: 0.0 },
+            floor: Material { colour: Vec3::new(0.52, 0.39, 0.285), roughness: 0.25, metal: false, coat: 0.0 },
             light: Softbox::key_light(),
             sky: Sky::Studio,
         }
@@ -159,7 +159,7 @@ impl Softbox {
             centre,
             half_u: side * 1.0,
             half_v: side.cross(towards) * 1.3,
-            radiance: Vec3::new(1.0, 0.93, 0.82) * 9.0,
+            radiance: Vec3::new(1.0, 0.92, 0.80) * 17.0,
         }
     }
 
@@ -199,9 +199,22 @@ impl Sky {
             Self::Even(radiance) => Vec3::splat(*radiance),
             Self::Studio => {
                 let up = direction.y.clamp(0.0, 1.0);
-                let gradient = Vec3::new(0.62, 0.52, 0.44).lerp(Vec3::new(0.34, 0.46, 0.66), up.sqrt());
-                let strip = smoothstep(0.90, 0.97, direction.dot(Vec3::new(0.62, 0.38, -0.68).normalize()));
-                gradient * 0.8 + Vec3::new(0.8, 0.92, 1.0) * (2.2 * strip)
+                Vec3::new(0.50, 0.40, 0.32).lerp(Vec3::new(0.34, 0.40, 0.50), up.sqrt()) * 0.62
+            }
+        }
+    }
+
+    /// What a coat or a metal reflects: the sky and two bright cards. They are for the eye alone; as light on
+    /// diffuse surfaces they would bring more noise than shape.
+    #[must_use]
+    pub fn reflected(&self, direction: Vec3) -> Vec3 {
+        match self {
+            Self::Even(_) => self.radiance(direction),
+            Self::Studio => {
+                let side = smoothstep(0.86, 0.93, direction.dot(Vec3::new(0.80, 0.42, 0.42).normalize()));
+                let back = smoothstep(0.90, 0.99, direction.dot(Vec3::new(-0.25, 0.75, -0.61).normalize()));
+                let cards = Vec3::new(0.85, 0.95, 1.0) * (1.6 * side) + Vec3::new(1.0, 0.92, 0.80) * (1.8 * back);
+                self.radiance(direction) + cards
             }
         }
     }
@@ -213,7 +226,7 @@ impl Sky {
             Self::Even(radiance) => Vec3::splat(*radiance),
             Self::Studio => {
                 let up = smoothstep(-0.35, 0.35, direction.y);
-                Vec3::new(0.46, 0.37, 0.30).lerp(Vec3::new(0.16, 0.17, 0.20), up)
+                Vec3::new(0.36, 0.25, 0.17).lerp(Vec3::new(0.05, 0.045, 0.05), up)
             }
         }
     }
