@@ -194,31 +194,6 @@ impl ExitStatus {
     pub fn success(self) -> bool {
         self == ExitStatus::Code(0)
     }
-
-    /// The number that seals and receipts carry: exit codes as they are, traps from 2^32 on, `OutOfFuel` as 2^33.
-    pub fn number(self) -> i64 {
-        match self {
-            ExitStatus::Code(code) => i64::from(code),
-            ExitStatus::Trapped(kind) => (1 << 32) + i64::from(kind.number()),
-            ExitStatus::OutOfFuel => 1 << 33,
-        }
-    }
-}
-
-impl TrapKind {
-    fn number(self) -> u16 {
-        match self {
-            TrapKind::Unreachable => 1,
-            TrapKind::MemoryOutOfBounds => 2,
-            TrapKind::TableOutOfBounds => 3,
-            TrapKind::IndirectCallToNull => 4,
-            TrapKind::BadSignature => 5,
-            TrapKind::IntegerOverflow => 6,
-            TrapKind::IntegerDivisionByZero => 7,
-            TrapKind::BadConversionToInteger => 8,
-            TrapKind::Other(number) => 256 + u16::from(number),
-        }
-    }
 }
 
 impl fmt::Display for ExitStatus {
