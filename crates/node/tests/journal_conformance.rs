@@ -1,4 +1,5 @@
 //! What every journal has to do, run against the file journal and the simulated one.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use market::{key::PublicKey, units::TimeMs};
 use node::journal::{

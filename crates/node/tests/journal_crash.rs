@@ -1,5 +1,6 @@
 //! Real processes that are killed, and a real disk that is full.
 #![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use market::{key::PublicKey, units::TimeMs};
 use node::journal::{FileJournal, Journal, JournalError, Options, Position, record_bytes};

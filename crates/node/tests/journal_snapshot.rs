@@ -1,4 +1,5 @@
 //! Snapshots are caches: sound ones are found, damaged ones cost time and nothing else.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use market::id::Digest;
 use node::journal::{

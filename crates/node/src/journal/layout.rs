@@ -27,8 +27,8 @@
 //! The checksum starts from the header's so that a record of another segment, or bytes that somebody hid in a
 //! payload, are not taken for a record of this one.
 //!
-//! The hash chain is `BLAKE3(previous chain ‖ position ‖ time ‖ payload)` with length-prefixed parts under the
-//! domain [`CHAIN_DOMAIN`] ([`Digest::of_parts`]); it starts from [`genesis`].
+//! The hash chain after an entry is the keyed BLAKE3 hash of `time ‖ payload`, its key being the chain before the
+//! entry. The first key is [`genesis`], which names the venue; the position is implied by the length of the chain.
 
 use super::Position;
 use market::{id::Digest, key::PublicKey, units::TimeMs};
@@ -43,8 +43,6 @@ pub const HEADER_BYTES: usize = 88;
 pub const RECORD_OVERHEAD_BYTES: usize = 52;
 /// The longest payload.
 pub const MAX_PAYLOAD_BYTES: usize = 1 << 24;
-/// The domain of the hash chain.
-pub const CHAIN_DOMAIN: &str = "gristmill journal chain v1";
 const GENESIS_DOMAIN: &str = "gristmill journal genesis v1";
 
 /// The bytes that an entry with a payload of this length takes.
@@ -58,8 +56,11 @@ pub fn genesis(venue: &PublicKey) -> Digest {
 }
 
 /// The hash chain after an entry.
-pub fn chain(previous: &Digest, position: Position, at: TimeMs, payload: &[u8]) -> Digest {
-    Digest::of_parts(CHAIN_DOMAIN, &[&previous.0, &position.0.to_le_bytes(), &at.0.to_le_bytes(), payload])
+pub fn chain(previous: &Digest, at: TimeMs, payload: &[u8]) -> Digest {
+    let mut hasher = blake3::Hasher::new_keyed(&previous.0);
+    hasher.update(&at.0.to_le_bytes());
+    hasher.update(payload);
+    Digest(*hasher.finalize().as_bytes())
 }
 
 /// The file name of the segment that starts at a position.

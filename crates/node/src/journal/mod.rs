@@ -27,8 +27,8 @@
 //! # On disk
 //!
 //! A folder of segments ([`layout`] has every byte). A segment grows by extents of zeros that are written and
-//! synced ahead of use, so that a sync overwrites blocks that the file already owns and no metadata: on ext4 this
-//! gives twice the syncs per second of blocks that were only allocated. Segments are written once, never reused.
+//! synced ahead of use: a full disk shows there, and a sync then overwrites blocks that the file already owns
+//! instead of changing metadata. Segments are written once, never reused.
 //!
 //! # After a crash
 //!

@@ -242,7 +242,7 @@ impl<F: DiskFile> SegmentReader<F> {
             return Ok(Step::Bad(Flaw::Time));
         }
         let position = self.head.position.next();
-        if record.chain != layout::chain(&self.head.hash, position, record.at, record.payload) {
+        if record.chain != layout::chain(&self.head.hash, record.at, record.payload) {
             return Ok(Step::Bad(Flaw::Chain));
         }
         let entry = Entry { position, at: record.at, payload: record.payload.to_vec(), chain: record.chain };

@@ -265,7 +265,7 @@ impl<D: Disk> Journal for SegmentJournal<D> {
             "the space was not reserved"
         );
         let position = self.head.position.next();
-        let chain = layout::chain(&self.head.hash, position, at, payload);
+        let chain = layout::chain(&self.head.hash, at, payload);
         let record = Record { at, group_offset: self.segment.end as u32, chain, payload };
         record.encode(self.segment.seed, &mut self.group);
         self.head = ChainHead { position, hash: chain };
