@@ -103,7 +103,7 @@ function millstone() {
     for (let j = 0; j < spokes; j += 1) {
       const angle = spokeAngle(j) + TWIST * (r / radius);
       const cut = SECTION[j % SECTION.length].depth * smoothstep(0.4, 0.9, r);
-      const y = height - cut + 0.006 * (random() - 0.5);
+      const y = height - cut + 0.003 * (random() - 0.5);
       vertices.push([r * Math.cos(angle), y, r * Math.sin(angle), warm(speckle() * (1 - 3 * cut))]);
     }
   }

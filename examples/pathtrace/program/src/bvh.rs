@@ -329,11 +329,7 @@ impl Leaf {
 }
 
 fn by_axis(lanes: [Vec3; 4]) -> [f32x4; 3] {
-    [
-        f32x4::from(lanes.map(|v| v.x)),
-        f32x4::from(lanes.map(|v| v.y)),
-        f32x4::from(lanes.map(|v| v.z)),
-    ]
+    [f32x4::from(lanes.map(|v| v.x)), f32x4::from(lanes.map(|v| v.y)), f32x4::from(lanes.map(|v| v.z))]
 }
 
 fn cross(a: &[f32x4; 3], b: &[f32x4; 3]) -> [f32x4; 3] {
@@ -352,7 +348,10 @@ fn build_binary(items: &mut [Item], depth: u32) -> Binary {
     let middle = if depth < SAH_DEPTH { split_by_area(items) } else { None };
     let middle = middle.unwrap_or_else(|| split_by_count(items));
     let (left, right) = items.split_at_mut(middle);
-    Binary::Inner { bounds, children: Box::new([build_binary(left, depth + 1), build_binary(right, depth + 1)]) }
+    Binary::Inner {
+        bounds,
+        children: Box::new([build_binary(left, depth + 1), build_binary(right, depth + 1)]),
+    }
 }
 
 fn centre_bounds(items: &[Item]) -> Bounds {

@@ -77,7 +77,8 @@ impl Guide {
     }
 
     fn geometry(&self, at: usize) -> ([f32x4; 3], [f32x4; 3]) {
-        let load3 = |planes: &[Vec<f32>; 3]| -> [f32x4; 3] { std::array::from_fn(|axis| load(&planes[axis], at)) };
+        let load3 =
+            |planes: &[Vec<f32>; 3]| -> [f32x4; 3] { std::array::from_fn(|axis| load(&planes[axis], at)) };
         (load3(&self.normal), load3(&self.position))
     }
 }
@@ -112,23 +113,35 @@ impl Layer {
 
     /// Filters the layer in place.
     pub fn denoise(&mut self, guide: &Guide, strength: &Strength) {
-        self.estimate_variance(guide, strength);
+        let lit = self.lit_groups(guide);
+        self.estimate_variance(guide, strength, &lit);
         let mut target = Self::new(guide);
         for pass in 0..strength.passes {
-            self.filter_into(&mut target, guide, strength, 1 << pass);
+            self.filter_into(&mut target, guide, strength, 1 << pass, &lit);
             std::mem::swap(self, &mut target);
         }
+    }
+
+    /// The index of the first of each four pixels of a row, where any of them has light. The others show the backdrop
+    /// or, in a layer of reflections, a surface that reflects nothing: they stay black.
+    fn lit_groups(&self, guide: &Guide) -> Vec<usize> {
+        (0..guide.height)
+            .flat_map(|y| (0..guide.width).step_by(LANES).map(move |x| guide.index(x, y)))
+            .filter(|&at| load(&self.planes[3], at).simd_gt(f32x4::ZERO).any())
+            .collect()
     }
 
     /// Turns the plane of mean squares into the variance around each pixel: a few samples of one pixel say too
     /// little, so neighbours on the same surface count as samples too. A pixel that outshines them all is dimmed,
     /// because the filter would take it for a detail and keep it.
-    fn estimate_variance(&mut self, guide: &Guide, strength: &Strength) {
+    fn estimate_variance(&mut self, guide: &Guide, strength: &Strength, lit: &[usize]) {
         let brightness: Vec<f32> = (0..self.planes[3].len())
-            .map(|index| luminance(Vec3::new(self.planes[0][index], self.planes[1][index], self.planes[2][index])))
+            .map(|index| {
+                luminance(Vec3::new(self.planes[0][index], self.planes[1][index], self.planes[2][index]))
+            })
             .collect();
         let mut variance = vec![0.0; brightness.len()];
-        for_each_group(guide, |at| {
+        for &at in lit {
             let centre = guide.geometry(at);
             let reach = reach(guide, at, 2);
             let (mut weights, mut mean, mut square) = (f32x4::splat(1e-6), f32x4::ZERO, f32x4::ZERO);
@@ -150,25 +163,27 @@ impl Layer {
                 let value = load(plane, at) * scale;
                 store(plane, at, value);
             }
-        });
+        }
         self.planes[3] = variance;
     }
 
-    fn filter_into(&self, target: &mut Self, guide: &Guide, strength: &Strength, step: usize) {
+    fn filter_into(&self, target: &mut Self, guide: &Guide, strength: &Strength, step: usize, lit: &[usize]) {
         let tolerance = f32x4::splat(strength.deviations * strength.deviations);
-        for_each_group(guide, |at| {
+        for &at in lit {
             let centre = guide.geometry(at);
             let reach = reach(guide, at, step);
             let own: [f32x4; 4] = std::array::from_fn(|plane| load(&self.planes[plane], at));
             let brightness = luminance_lanes(&own);
-            let closeness = f32x4::ONE / (own[3] * tolerance + brightness * brightness * f32x4::splat(2e-4) + f32x4::splat(1e-6));
+            let closeness = f32x4::ONE
+                / (own[3] * tolerance + brightness * brightness * f32x4::splat(2e-4) + f32x4::splat(1e-6));
             let middle = f32x4::splat(0.25);
             let mut weights = middle;
             let mut sums = [own[0] * middle, own[1] * middle, own[2] * middle, own[3] * middle * middle];
             for (neighbour, kernel) in neighbours(guide, at, step) {
                 let other: [f32x4; 4] = std::array::from_fn(|plane| load(&self.planes[plane], neighbour));
                 let difference = luminance_lanes(&other) - brightness;
-                let alike = (f32x4::ONE - difference * difference * closeness * f32x4::splat(0.25)).fast_max(f32x4::ZERO);
+                let alike = (f32x4::ONE - difference * difference * closeness * f32x4::splat(0.25))
+                    .fast_max(f32x4::ZERO);
                 let surface = same_surface(&centre, &guide.geometry(neighbour), reach, strength);
                 let weight = f32x4::splat(kernel) * surface * alike * alike;
                 weights += weight;
@@ -182,15 +197,6 @@ impl Layer {
                 store(plane, at, sum * share);
             }
             store(&mut target.planes[3], at, sums[3] * share * share);
-        });
-    }
-}
-
-/// Calls `filter` with the index of the first of each four pixels of the picture.
-fn for_each_group(guide: &Guide, mut filter: impl FnMut(usize)) {
-    for y in 0..guide.height {
-        for x in (0..guide.width).step_by(LANES) {
-            filter(guide.index(x, y));
         }
     }
 }

@@ -28,7 +28,8 @@ impl ToneCurve {
     /// The bytes of the pixel at (`x`, `y`), with half a level of ordered dither against bands in smooth gradients.
     #[must_use]
     pub fn develop(&self, radiance: Vec3, x: usize, y: usize) -> [u8; 3] {
-        const BAYER: [[f32; 4]; 4] = [[0.0, 8.0, 2.0, 10.0], [12.0, 4.0, 14.0, 6.0], [3.0, 11.0, 1.0, 9.0], [15.0, 7.0, 13.0, 5.0]];
+        const BAYER: [[f32; 4]; 4] =
+            [[0.0, 8.0, 2.0, 10.0], [12.0, 4.0, 14.0, 6.0], [3.0, 11.0, 1.0, 9.0], [15.0, 7.0, 13.0, 5.0]];
         let dither = (BAYER[y % 4][x % 4] + 0.5) / 16.0;
         filmic(radiance * EXPOSURE).to_array().map(|linear| {
             let index = (linear.clamp(0.0, 1.0).sqrt() * (LEVELS - 1) as f32 + 0.5) as usize;

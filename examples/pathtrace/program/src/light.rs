@@ -37,8 +37,6 @@ pub struct Sample {
 const COAT_REFLECTANCE: f32 = 0.04;
 /// One path's indirect light is cut off here: less energy in a few bright spots, and no fireflies.
 const BRIGHTEST_INDIRECT: f32 = 6.0;
-/// A path always gets this many bounces before Russian roulette may end it.
-const SURE_BOUNCES: u32 = 1;
 /// No path is longer. By then roulette has ended all but 1 in 10^6, or the scene reflects everything.
 const MOST_BOUNCES: u32 = 64;
 
@@ -49,7 +47,11 @@ pub fn camera_sample(studio: &Studio, ray: &Ray, sampler: &mut Sampler) -> Sampl
     let Some(surface) = studio.trace(ray) else {
         return Sample { emission: studio.sky.backdrop(ray.direction), rays, ..Sample::default() };
     };
-    let fade = if surface.is_floor { studio.sky.fade(libm::hypotf(surface.position.x, surface.position.z)) } else { 0.0 };
+    let fade = if surface.is_floor {
+        studio.sky.fade(libm::hypotf(surface.position.x, surface.position.z))
+    } else {
+        0.0
+    };
     let mut sample = Sample {
         emission: if fade > 0.0 { studio.sky.backdrop(ray.direction) * fade } else { Vec3::ZERO },
         normal: surface.normal,
@@ -72,7 +74,8 @@ pub fn camera_sample(studio: &Studio, ray: &Ray, sampler: &mut Sampler) -> Sampl
     if !surface.material.metal {
         sample.albedo = surface.colour * (Vec3::ONE - reflected) * shown;
         let direct = direct_light(studio, &surface, sampler, &mut rays);
-        let bounce = Ray { origin: surface.offset(), direction: cosine_direction(surface.normal, sampler.next_2d()) };
+        let bounce =
+            Ray { origin: surface.offset(), direction: cosine_direction(surface.normal, sampler.next_2d()) };
         let indirect = if bounce.direction.dot(surface.flat_normal) > 0.0 {
             path_radiance(studio, bounce, false, sampler, &mut rays)
         } else {
@@ -103,18 +106,17 @@ fn path_radiance(studio: &Studio, ray: Ray, sees_light: bool, sampler: &mut Samp
         let Some(surface) = surface else {
             let reflected = bounce == 0 && sees_light;
             let sky = &studio.sky;
-            radiance += throughput * if reflected { sky.reflected(ray.direction) } else { sky.radiance(ray.direction) };
+            radiance += throughput
+                * if reflected { sky.reflected(ray.direction) } else { sky.radiance(ray.direction) };
             break;
         };
         throughput *= surface.colour;
         radiance += throughput * direct_light(studio, &surface, sampler, rays);
-        if bounce >= SURE_BOUNCES {
-            let survival = throughput.max_element().min(1.0);
-            if sampler.next_2d().0 >= survival {
-                break;
-            }
-            throughput /= survival;
+        let survival = throughput.max_element().min(1.0);
+        if sampler.next_2d().0 >= survival {
+            break;
         }
+        throughput /= survival;
         let direction = cosine_direction(surface.normal, sampler.next_2d());
         if direction.dot(surface.flat_normal) <= 0.0 {
             break;

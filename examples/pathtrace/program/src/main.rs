@@ -134,10 +134,13 @@ fn parse_arguments(mut parser: lexopt::Parser) -> Result<Option<Arguments>, Fail
 }
 
 fn number(parser: &mut lexopt::Parser, name: &str, least: u32, most: u32) -> Result<u32, Failure> {
-    let text = parser.value().and_then(lexopt::ValueExt::string).map_err(|e| Failure::Arguments(e.to_string()))?;
+    let text =
+        parser.value().and_then(lexopt::ValueExt::string).map_err(|e| Failure::Arguments(e.to_string()))?;
     match text.parse() {
         Ok(value) if (least..=most).contains(&value) => Ok(value),
-        _ => Err(Failure::Arguments(format!("{name} must be a whole number from {least} to {most}, not `{text}`"))),
+        _ => Err(Failure::Arguments(format!(
+            "{name} must be a whole number from {least} to {most}, not `{text}`"
+        ))),
     }
 }
 

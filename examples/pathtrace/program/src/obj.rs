@@ -78,7 +78,9 @@ pub enum ParseError {
         file: String,
     },
     /// The library that `mtllib` names could not be read.
-    #[error("{file}:{line}: material library `{library}`: {source_text}; list it among the job's input files")]
+    #[error(
+        "{file}:{line}: material library `{library}`: {source_text}; list it among the job's input files"
+    )]
     Library {
         /// The OBJ file.
         file: String,
@@ -93,6 +95,9 @@ pub enum ParseError {
 
 /// The most triangles that a mesh may have; it bounds memory and the depth of the tree.
 pub const MAX_TRIANGLES: usize = 4_000_000;
+
+/// Larger coordinates would overflow in products.
+const LARGEST_NUMBER: f32 = 1e9;
 
 /// One corner of a face as the file has it: indices from 0.
 #[derive(Clone, Copy)]
@@ -125,8 +130,8 @@ impl Lines<'_> {
         let mut numbers = [0.0; N];
         for (number, word) in numbers.iter_mut().zip(words) {
             *number = match word.parse::<f32>() {
-                Ok(value) if value.abs() <= 1e18 => value,
-                Ok(_) => return Err(self.error(format!("`{word}` is not a finite coordinate"))),
+                Ok(value) if value.abs() <= LARGEST_NUMBER => value,
+                Ok(_) => return Err(self.error(format!("`{word}` is not between -1e9 and 1e9"))),
                 Err(_) => return Err(self.error(format!("`{word}` is not a number"))),
             };
         }
@@ -210,7 +215,9 @@ impl ObjReader {
             "s" => {
                 self.smoothing = match words {
                     ["off"] => 0,
-                    [group] => group.parse().map_err(|_| at.error(format!("`{group}` is not a smoothing group")))?,
+                    [group] => {
+                        group.parse().map_err(|_| at.error(format!("`{group}` is not a smoothing group")))?
+                    }
                     _ => return Err(at.error("expected one smoothing group or `off`")),
                 };
             }
@@ -218,7 +225,11 @@ impl ObjReader {
                 let name = words.join(" ");
                 self.material = match self.names.get(&name) {
                     Some(&index) => index,
-                    None => return Err(at.error(format!("material `{name}` is not defined by any `mtllib` so far"))),
+                    None => {
+                        return Err(
+                            at.error(format!("material `{name}` is not defined by any `mtllib` so far"))
+                        );
+                    }
                 };
             }
             "mtllib" => {
@@ -227,7 +238,9 @@ impl ObjReader {
                 }
             }
             "vt" | "o" | "g" => {}
-            other => return Err(at.error(format!("`{other}` is not an OBJ statement that this renderer knows"))),
+            other => {
+                return Err(at.error(format!("`{other}` is not an OBJ statement that this renderer knows")));
+            }
         }
         Ok(())
     }
@@ -245,7 +258,8 @@ impl ObjReader {
             source_text: error.to_string(),
         })?;
         for (name, material) in parse_mtl(name, &text)? {
-            let index = u16::try_from(self.materials.len()).map_err(|_| at.error("more than 65,535 materials"))?;
+            let index =
+                u16::try_from(self.materials.len()).map_err(|_| at.error("more than 65,535 materials"))?;
             self.materials.push(material);
             self.names.insert(name, index);
         }
@@ -348,7 +362,9 @@ pub fn parse_mtl(file: &str, text: &str) -> Result<Vec<(String, Material)>, Pars
             "Pc" => material.coat = at.fraction(rest)?,
             // Older shading models that exporters write beside the physical one.
             "Ka" | "Ks" | "Ke" | "Ns" | "Ni" | "d" | "Tr" | "illum" => {}
-            other => return Err(at.error(format!("`{other}` is not an MTL statement that this renderer knows"))),
+            other => {
+                return Err(at.error(format!("`{other}` is not an MTL statement that this renderer knows")));
+            }
         }
     }
     Ok(materials)

@@ -65,7 +65,8 @@ impl Studio {
     /// Puts `mesh` on the turntable, turned by `turn` (1 is once round).
     #[must_use]
     pub fn new(mesh: &Mesh, turn: f32) -> Self {
-        let points = || mesh.triangles.iter().flat_map(|triangle| triangle.corners).map(|corner| corner.position);
+        let points =
+            || mesh.triangles.iter().flat_map(|triangle| triangle.corners).map(|corner| corner.position);
         let low = points().fold(Vec3::INFINITY, Vec3::min);
         let high = points().fold(Vec3::NEG_INFINITY, Vec3::max);
         let axis = Vec3::new((low.x + high.x) * 0.5, low.y, (low.z + high.z) * 0.5);
@@ -84,14 +85,20 @@ impl Studio {
                 })
             })
             .collect();
-        let positions: Vec<[Vec3; 3]> = corners.iter().map(|corners| corners.map(|corner| corner.position)).collect();
+        let positions: Vec<[Vec3; 3]> =
+            corners.iter().map(|corners| corners.map(|corner| corner.position)).collect();
         Self {
             bvh: Bvh::build(&positions),
             corners,
             triangle_materials: mesh.triangles.iter().map(|triangle| triangle.material).collect(),
             materials: mesh.materials.clone(),
             height: (high.y - low.y) * scale,
-            floor: Material { colour: Vec3::new(0.52, 0.39, 0.285), roughness: 0.25, metal: false, coat: 0.0 },
+            floor: Material {
+                colour: Vec3::new(0.52, 0.39, 0.285),
+                roughness: 0.25,
+                metal: false,
+                coat: 0.0,
+            },
             light: Softbox::key_light(),
             sky: Sky::Studio,
         }
@@ -134,7 +141,7 @@ impl Studio {
             position: mix(a.position, b.position, c.position),
             flat_normal,
             normal,
-            colour: material.colour * mix(a.tint, b.tint, c.tint),
+            colour: (material.colour * mix(a.tint, b.tint, c.tint)).clamp(Vec3::ZERO, Vec3::ONE),
             material,
             t: hit.t,
             is_floor: false,
@@ -213,7 +220,8 @@ impl Sky {
             Self::Studio => {
                 let side = smoothstep(0.86, 0.93, direction.dot(Vec3::new(0.80, 0.42, 0.42).normalize()));
                 let back = smoothstep(0.90, 0.99, direction.dot(Vec3::new(-0.25, 0.75, -0.61).normalize()));
-                let cards = Vec3::new(0.85, 0.95, 1.0) * (1.6 * side) + Vec3::new(1.0, 0.92, 0.80) * (1.8 * back);
+                let cards =
+                    Vec3::new(0.85, 0.95, 1.0) * (1.6 * side) + Vec3::new(1.0, 0.92, 0.80) * (1.8 * back);
                 self.radiance(direction) + cards
             }
         }
