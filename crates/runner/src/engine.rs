@@ -118,6 +118,12 @@ impl Engine {
     }
 }
 
+impl std::fmt::Debug for CompiledModule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "CompiledModule({}, {} bytes)", self.wasm.short(), self.code.len())
+    }
+}
+
 impl CompiledModule {
     /// Vouches for machine code: the caller got it from a compiler of ours, or checked its MAC.
     pub(crate) fn trusted(wasm: Digest, code: Arc<[u8]>) -> CompiledModule {
@@ -132,6 +138,10 @@ impl CompiledModule {
     /// The machine code.
     pub fn code(&self) -> &[u8] {
         &self.code
+    }
+
+    pub(crate) fn shared_code(&self) -> Arc<[u8]> {
+        self.code.clone()
     }
 }
 
