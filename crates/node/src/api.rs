@@ -5,7 +5,10 @@
 
 use market::{
     event::{Event, JobOutcome, TaskOutcome},
-    id::{AttemptId, Digest, JobId, LeaseId, MachineId, OfferId, OrderId, PartyId, PaymentHash, TopupId},
+    id::{
+        AttemptId, Digest, JobId, LeaseId, MachineId, OfferId, OrderId, PartyId, PaymentHash, TopupId,
+        WithdrawalId,
+    },
     job::{JobSpec, TaskLimits},
     key::{PublicKey, SecretKey, Signature},
     lease::{CloseReason, Settlement},
@@ -18,6 +21,7 @@ use market::{
     units::{Msat, Rate, TimeMs},
 };
 use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
 
 /// What a market says about itself (`GET /v1/venue`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +107,25 @@ impl ReadToken {
     /// What is signed.
     pub fn message(venue: &PublicKey, expires_at_ms: TimeMs) -> Vec<u8> {
         [&venue.0[..], &expires_at_ms.0.to_le_bytes()].concat()
+    }
+
+    /// Reads the value of an `Authorization` header; `None` when it is not one of these tokens.
+    pub fn from_header(value: &str) -> Option<ReadToken> {
+        let mut parts = value.strip_prefix("Grist ")?.splitn(3, '.');
+        let key = parts.next()?.parse().ok()?;
+        let expires_at_ms = TimeMs(parts.next()?.parse().ok()?);
+        let signature = data_encoding::HEXLOWER.decode(parts.next()?.as_bytes()).ok()?.try_into().ok()?;
+        Some(ReadToken { key, expires_at_ms, signature: Signature(signature) })
+    }
+
+    /// Whether the signature fits and the token is worth something at this time.
+    pub fn is_valid(&self, venue: &PublicKey, now: TimeMs) -> bool {
+        now < self.expires_at_ms
+            && self.expires_at_ms.since(now) <= ReadToken::MAX_LIFETIME_MS
+            && self
+                .key
+                .verify(READ_DOMAIN, &ReadToken::message(venue, self.expires_at_ms), &self.signature)
+                .is_ok()
     }
 
     /// The value of the `Authorization` header.
@@ -229,6 +252,46 @@ pub enum AuctionDue {
         /// The time.
         until_ms: TimeMs,
     },
+}
+
+/// The place of an event, `POSITION.INDEX` in text: the cursor of event streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct EventCursor {
+    /// Position of the journal entry.
+    pub position: u64,
+    /// Place among the events of that entry.
+    pub index: u32,
+}
+
+impl fmt::Display for EventCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.position, self.index)
+    }
+}
+
+/// A text that is no cursor.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a cursor like 42.0 (journal position, place among the entry's events)")]
+pub struct BadCursor(String);
+
+impl FromStr for EventCursor {
+    type Err = BadCursor;
+
+    fn from_str(text: &str) -> Result<EventCursor, BadCursor> {
+        let bad = || BadCursor(text.to_owned());
+        let (position, index) = text.split_once('.').ok_or_else(bad)?;
+        Ok(EventCursor {
+            position: position.parse().map_err(|_| bad())?,
+            index: index.parse().map_err(|_| bad())?,
+        })
+    }
+}
+
+impl PlacedEvent {
+    /// Its place.
+    pub fn cursor(&self) -> EventCursor {
+        EventCursor { position: self.position, index: self.index }
+    }
 }
 
 /// An event with its place: what server-sent events carry. The SSE id is `POSITION.INDEX`.
@@ -399,6 +462,155 @@ pub struct TopupView {
     pub payment_hash: Option<PaymentHash>,
     /// When it can no longer be paid.
     pub expires_at_ms: Option<TimeMs>,
+    /// How far it is.
+    pub phase: TopupPhase,
+}
+
+/// How far a top-up is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TopupPhase {
+    /// Its invoice is being made.
+    Requested,
+    /// Its invoice can be paid.
+    Invoiced,
+    /// The money is in the balance.
+    Received,
+    /// It was not paid in time, or no invoice could be made.
+    Expired,
+}
+
+/// A withdrawal (`GET /v1/withdrawals/{withdrawal}`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WithdrawalView {
+    /// Which.
+    pub withdrawal: WithdrawalId,
+    /// How much.
+    pub amount_msat: Msat,
+    /// How far it is.
+    pub phase: WithdrawalPhase,
+}
+
+/// How far a withdrawal is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WithdrawalPhase {
+    /// It is being paid.
+    Pending,
+    /// The node cannot say whether it arrived; the money stays locked until it can.
+    Unknown,
+    /// It arrived.
+    Sent {
+        /// What routing cost.
+        fee_msat: Msat,
+    },
+    /// It failed; the money is back in the balance.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What a key is here (`GET /v1/keys/{key}`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyView {
+    /// The current key of a party.
+    Party(PartyId),
+    /// The key of a machine.
+    Machine {
+        /// Which.
+        machine: MachineId,
+        /// Its owner.
+        party: PartyId,
+    },
+    /// Worth nothing any more.
+    Retired,
+}
+
+/// A party, as everybody may see it (`GET /v1/parties/{party}`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartyView {
+    /// Which.
+    pub party: PartyId,
+    /// Its current key.
+    pub key: PublicKey,
+    /// For people.
+    pub label: String,
+    /// Whether the operator declared it its own.
+    pub is_operators: bool,
+    /// The bond.
+    pub bond_msat: Msat,
+    /// Verified results accepted since the last one that was proven wrong.
+    pub consecutive_valid: u32,
+    /// Reputation by hardware class.
+    pub reputation: Vec<ClassScore>,
+}
+
+/// Reputation in one hardware class.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassScore {
+    /// The class.
+    pub class: Name,
+    /// The score, in parts per million.
+    pub score_ppm: u32,
+    /// Whether there is too little to judge by.
+    pub is_unvetted: bool,
+}
+
+/// The market at a glance, without anything private (`GET /v1/board`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Board {
+    /// Position of the last entry that is in it.
+    pub position: u64,
+    /// The venue's clock.
+    pub now_ms: TimeMs,
+    /// Parties, machines, offers and leases that are there.
+    pub counts: BoardCounts,
+    /// Standing offers, the newest first; at most 100.
+    pub offers: Vec<OfferView>,
+    /// Jobs, the newest first; at most 50.
+    pub jobs: Vec<BoardJob>,
+    /// Leases that are not closed, the newest first; at most 100.
+    pub leases: Vec<LeaseView>,
+}
+
+/// How much there is of everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BoardCounts {
+    /// Registered parties.
+    pub parties: u64,
+    /// Machines that were not revoked.
+    pub machines: u64,
+    /// Standing offers.
+    pub offers: u64,
+    /// Jobs that are not settled.
+    pub open_jobs: u64,
+    /// Leases that are not closed.
+    pub open_leases: u64,
+}
+
+/// A job as everybody may see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoardJob {
+    /// Which.
+    pub job: JobId,
+    /// For people.
+    pub name: String,
+    /// Its buyer's label.
+    pub buyer_label: String,
+    /// How many tasks it has.
+    pub tasks: u32,
+    /// Tasks with a result.
+    pub tasks_done: u32,
+    /// Tasks that ended without one.
+    pub tasks_failed: u32,
+    /// Attempts that are running.
+    pub running: u32,
+    /// As in [`JobView::phase`].
+    pub phase: String,
+    /// What was paid out so far.
+    pub paid_msat: Msat,
 }
 
 /// What a job would cost on the live offers (`POST /v1/quotes`), before anything is spent.
@@ -434,4 +646,15 @@ pub struct BlobStored {
     pub digest: Digest,
     /// Its size.
     pub bytes: u64,
+}
+
+/// A play-money invoice of the outside world (`POST /v1/dev/invoice`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DevInvoice {
+    /// The invoice.
+    pub bolt11: String,
+    /// Its payment hash.
+    pub payment_hash: PaymentHash,
+    /// Its amount.
+    pub amount_msat: Msat,
 }

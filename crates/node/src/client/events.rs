@@ -1,0 +1,93 @@
+//! The stream of events, without gaps over reconnections.
+
+use super::{ClientError, Market};
+use crate::api::{EventCursor, PlacedEvent};
+use backon::BackoffBuilder;
+use eventsource_stream::Eventsource;
+use futures_util::{Stream, StreamExt, stream::BoxStream};
+use market::key::SecretKey;
+use reqwest::Method;
+use std::time::Duration;
+
+/// The market says something at least this often; a stream that is silent for longer is dead.
+const SILENCE_LIMIT: Duration = Duration::from_secs(45);
+
+impl Market {
+    /// Events after a cursor, from now on without one: the public ones, and with a key those that this key may see.
+    /// Reconnects by itself and goes on where it was. An error is the last item: the market refused, or it did not answer
+    /// for as long as the patience of this [`Market`].
+    pub fn events(
+        &self,
+        after: Option<EventCursor>,
+        reader: Option<&SecretKey>,
+    ) -> impl Stream<Item = Result<PlacedEvent, ClientError>> + Send + use<> {
+        let follower =
+            Follower { market: self.clone(), reader: reader.cloned(), after, open: None, is_over: false };
+        futures_util::stream::unfold(follower, |mut follower| async move {
+            let item = follower.next().await?;
+            Some((item, follower))
+        })
+    }
+}
+
+struct Follower {
+    market: Market,
+    reader: Option<SecretKey>,
+    after: Option<EventCursor>,
+    open: Option<BoxStream<'static, Option<PlacedEvent>>>,
+    is_over: bool,
+}
+
+impl Follower {
+    async fn next(&mut self) -> Option<Result<PlacedEvent, ClientError>> {
+        let mut delays = self.market.backoff().build();
+        while !self.is_over {
+            match self.open.as_mut() {
+                Some(stream) => match stream.next().await.flatten() {
+                    Some(event) => {
+                        self.after = Some(event.cursor());
+                        return Some(Ok(event));
+                    }
+                    None => self.open = None,
+                },
+                None => match self.reopen().await {
+                    Ok(stream) => self.open = Some(stream),
+                    Err(e) => match delays.next().filter(|_| e.is_passing()) {
+                        Some(delay) => tokio::time::sleep(delay).await,
+                        None => {
+                            self.is_over = true;
+                            return Some(Err(e));
+                        }
+                    },
+                },
+            }
+        }
+        None
+    }
+
+    /// Opens the stream after the last event that was seen; without one, fixes "now" first, so that nothing is missed
+    /// when the connection breaks before the first event.
+    async fn reopen(&mut self) -> Result<BoxStream<'static, Option<PlacedEvent>>, ClientError> {
+        let after = match self.after {
+            Some(after) => after,
+            None => {
+                let position = self.market.info().await?.position;
+                *self.after.insert(EventCursor { position, index: u32::MAX })
+            }
+        };
+        let path = format!("/v1/events?after={after}");
+        let request = self.market.request(Method::GET, &path, self.reader.as_ref());
+        let bytes = self.market.attempt(request).await?.bytes_stream();
+        let events = tokio_stream::StreamExt::timeout(bytes.eventsource(), SILENCE_LIMIT);
+        // Heartbeats are comments, which the parser swallows: the market sends an event named `alive` instead.
+        let events = events.map(|item| match item {
+            Ok(Ok(message)) => Some(message),
+            Ok(Err(_)) | Err(_) => None,
+        });
+        let events = events.filter(|message| {
+            let is_alive = message.as_ref().is_some_and(|m| m.event == "alive");
+            std::future::ready(!is_alive)
+        });
+        Ok(events.map(|message| serde_json::from_str(&message?.data).ok()).boxed())
+    }
+}
