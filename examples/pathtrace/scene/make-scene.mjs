@@ -8,8 +8,8 @@
 import { writeFileSync } from 'node:fs';
 import { TeapotGeometry } from 'three/examples/jsm/geometries/TeapotGeometry.js';
 
-const TEAPOT_SEGMENTS = 9;
-const STONE = { radius: 2.42, height: 0.62, rings: 24, furrows: 22 };
+const TEAPOT_SEGMENTS = 12;
+const STONE = { radius: 2.42, height: 0.62, rings: 18, furrows: 22 };
 const BAND = { low: 0.17, high: 0.43, thickness: 0.03 };
 const GRAINS_ON_STONE = 64;
 const GRAINS_ON_FLOOR = 20; // in pairs across the axis, so that the turntable stays centred
@@ -38,7 +38,7 @@ function emit(material, vertices, faces) {
   lines.push(`usemtl ${material}`, `s ${smoothingGroup}`);
   for (const [x, y, z, tint = 1] of vertices) {
     const rgb = Array.isArray(tint) ? tint : [tint, tint, tint];
-    lines.push(`v ${[x, y, z].map((n) => round(n, 4)).join(' ')} ${rgb.map((n) => round(n, 3)).join(' ')}`);
+    lines.push(`v ${[x, y, z].map((n) => round(n, 4)).join(' ')} ${rgb.map((n) => round(n, 2)).join(' ')}`);
   }
   for (const face of faces) lines.push(`f ${face.map((i) => i + 1 + vertexCount).join(' ')}`);
   vertexCount += vertices.length;

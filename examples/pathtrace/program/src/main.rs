@@ -25,8 +25,9 @@ Usage: pathtrace --scene FILE --frame N --frames M --out FILE [--width W] [--hei
   --samples S    camera rays per pixel, 1 to 64; a power of two is best [default: 2]
 ";
 
-/// The largest width and height: the sampler numbers pixels with 12 bits each.
+/// The largest width and height: the sampler numbers pixels with 12 bits each way.
 const MOST_PIXELS: u32 = 4096;
+/// And a pixel's samples, extra ones included, with 8 bits.
 const MOST_SAMPLES: u32 = 64;
 
 struct Arguments {

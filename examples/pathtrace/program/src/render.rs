@@ -16,7 +16,7 @@ pub struct Settings {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// Camera rays per pixel; pixels on an edge get [`EDGE_FACTOR`] times as many.
+    /// Camera rays per pixel; difficult pixels get [`EXTRA_FACTOR`] times as many.
     pub samples: u32,
 }
 
@@ -28,8 +28,8 @@ pub struct Picture {
     pub rays: u64,
 }
 
-/// Samples of a pixel on an edge, as a multiple of the others'.
-pub const EDGE_FACTOR: u32 = 4;
+/// Samples of a pixel on an edge or with a noisy reflection, as a multiple of the others'.
+pub const EXTRA_FACTOR: u32 = 4;
 
 /// Where the picture is taken from.
 struct Camera {
@@ -96,6 +96,13 @@ impl Pixel {
         self.distance += sample.distance;
         self.samples += 1.0;
     }
+
+    /// Whether its samples of the reflection differ by more than an eye forgives.
+    fn reflection_deviates(&self) -> bool {
+        const MOST_VARIANCE: f32 = 0.02;
+        let mean = denoise::luminance(self.reflection) / self.samples;
+        self.squares.1 / self.samples - mean * mean > MOST_VARIANCE
+    }
 }
 
 /// Renders a frame. `progress` hears the share that is done, once in a while.
@@ -124,33 +131,33 @@ pub fn render(studio: &Studio, settings: &Settings, progress: &mut dyn FnMut(f32
         }
     }
     progress(0.8);
-    for index in edges(&pixels, width) {
-        let extra = settings.samples * (EDGE_FACTOR - 1);
+    for index in difficult_pixels(&pixels, width) {
+        let extra = settings.samples * (EXTRA_FACTOR - 1);
         sample_pixel(&mut pixels[index], index % width, index / width, extra, 1);
     }
     progress(0.9);
     Picture { rgb: develop(&pixels, width, camera.pixel), rays }
 }
 
-/// Pixels whose neighbour shows another surface: where jagged edges and mixed colours come from.
-fn edges(pixels: &[Pixel], width: usize) -> Vec<usize> {
+/// Pixels whose neighbour shows another surface, where jagged edges come from, and pixels whose reflections disagree.
+fn difficult_pixels(pixels: &[Pixel], width: usize) -> Vec<usize> {
     let differ = |a: &Pixel, b: &Pixel| {
         let (near, far) = (a.distance.min(b.distance), a.distance.max(b.distance));
         let squared_length = a.normal.length_squared().max(b.normal.length_squared());
         far > near * 1.02 || a.normal.dot(b.normal) < 0.85 * squared_length
     };
-    let mut is_edge = vec![false; pixels.len()];
+    let mut chosen: Vec<bool> = pixels.iter().map(|pixel| pixel.reflection_deviates()).collect();
     for (index, pixel) in pixels.iter().enumerate() {
         let right = (index % width + 1 < width).then_some(index + 1);
         let below = (index + width < pixels.len()).then_some(index + width);
         for neighbour in [right, below].into_iter().flatten() {
             if differ(pixel, &pixels[neighbour]) {
-                is_edge[index] = true;
-                is_edge[neighbour] = true;
+                chosen[index] = true;
+                chosen[neighbour] = true;
             }
         }
     }
-    (0..pixels.len()).filter(|&index| is_edge[index]).collect()
+    (0..pixels.len()).filter(|&index| chosen[index]).collect()
 }
 
 /// Denoises and tone-maps.

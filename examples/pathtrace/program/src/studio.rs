@@ -233,8 +233,8 @@ impl Sky {
         match self {
             Self::Even(radiance) => Vec3::splat(*radiance),
             Self::Studio => {
-                let up = smoothstep(-0.35, 0.35, direction.y);
-                Vec3::new(0.36, 0.25, 0.17).lerp(Vec3::new(0.05, 0.045, 0.05), up)
+                let up = smoothstep(-0.46, -0.04, direction.y);
+                Vec3::new(0.40, 0.28, 0.19).lerp(Vec3::new(0.04, 0.035, 0.035), up)
             }
         }
     }

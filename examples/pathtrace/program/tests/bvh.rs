@@ -1,5 +1,7 @@
 //! The tree finds what a search through all triangles finds.
 
+#![allow(clippy::expect_used, reason = "a test may panic")]
+
 use glam::Vec3;
 use pathtrace::bvh::{Bvh, FAR, Ray};
 

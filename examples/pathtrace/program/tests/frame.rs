@@ -1,5 +1,7 @@
 //! The command as a task runs it.
 
+#![allow(clippy::expect_used, reason = "a test may panic")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

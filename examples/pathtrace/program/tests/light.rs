@@ -1,5 +1,7 @@
 //! Physics: no light is lost or made.
 
+#![allow(clippy::expect_used, reason = "a test may panic")]
+
 use glam::Vec3;
 use pathtrace::bvh::Ray;
 use pathtrace::light::{Sample, camera_sample};

@@ -1,5 +1,7 @@
 //! What the OBJ and MTL reader accepts, and what it says about files that it does not.
 
+#![allow(clippy::expect_used, reason = "a test may panic")]
+
 use glam::Vec3;
 use pathtrace::obj::{Mesh, ParseError, parse_mtl, parse_obj};
 
