@@ -6,6 +6,7 @@
 //! always gives the same market, to the byte.
 #![forbid(unsafe_code)]
 
+pub mod auction;
 pub mod command;
 pub mod effect;
 pub mod engine;
@@ -20,8 +21,10 @@ pub mod matching;
 pub mod name;
 pub mod offer;
 pub mod order;
+pub mod receipt;
 pub mod rejection;
 pub mod reply;
+pub mod reputation;
 pub mod resources;
 pub mod rules;
 pub mod statement;
