@@ -37,7 +37,7 @@ pub struct Sample {
 const COAT_REFLECTANCE: f32 = 0.04;
 /// One path's indirect light is cut off here: less energy in a few bright spots, and no fireflies.
 const BRIGHTEST_INDIRECT: f32 = 6.0;
-/// No path is longer. By then roulette has ended all but 1 in 10^6, or the scene reflects everything.
+/// No path is longer. By then roulette has ended it, unless the scene reflects everything.
 const MOST_BOUNCES: u32 = 64;
 
 /// Follows `ray` (of unit direction) from the camera.

@@ -176,7 +176,7 @@ impl Softbox {
         self.centre + self.half_u * (2.0 * u - 1.0) + self.half_v * (2.0 * v - 1.0)
     }
 
-    /// Four times the area vector of a quarter: points where the light shines, its length is the area.
+    /// Points where the light shines; its length is the area.
     #[must_use]
     pub fn area_normal(&self) -> Vec3 {
         self.half_v.cross(self.half_u) * 4.0
