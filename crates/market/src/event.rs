@@ -150,8 +150,6 @@ pub enum RejectReason {
     Wrong,
     /// Other parties agree on another result, without escalation: unpaid, not proven.
     Minority,
-    /// What was revealed does not open the seal: proven dishonest.
-    SealBroken,
     /// The result was not revealed in time.
     NotRevealed,
     /// The attempt was not committed in time.
@@ -291,4 +289,17 @@ impl Event {
             | Event::WithdrawalUnknown { party, .. } => Audience::Party(*party),
         }
     }
+}
+
+/// An event with its place in the journal. Its JSON, for public events, is what the public log's leaves are made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacedEvent {
+    /// Position of the journal entry.
+    pub position: u64,
+    /// Place among the events of that entry.
+    pub index: u32,
+    /// The entry's time.
+    pub at_ms: TimeMs,
+    /// What happened.
+    pub event: Event,
 }

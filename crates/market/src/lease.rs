@@ -34,6 +34,8 @@ pub struct Settlement {
     pub usage: u64,
     /// What the provider earned.
     pub paid_msat: Msat,
+    /// What the buyer paid for work that was under way when it cancelled.
+    pub compensation_msat: Msat,
     /// What had been earned and went back to the buyer, because the provider was proven to cheat.
     pub clawed_back_msat: Msat,
     /// The operator's fee, out of what was paid.

@@ -371,6 +371,11 @@ impl Ledger {
         self.counts
     }
 
+    /// What a reservation holds, while it is pending.
+    pub fn pending_amount(&self, transfer: TransferId) -> Option<Msat> {
+        self.pending.get(&transfer).map(|pending| pending.amount)
+    }
+
     /// How many reservations are open.
     pub fn pending_count(&self) -> usize {
         self.pending.len()

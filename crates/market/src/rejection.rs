@@ -91,6 +91,9 @@ pub enum Rejection {
         /// The attempt.
         attempt: AttemptId,
     },
+    /// No item of the batch could be done; the reasons, item by item.
+    #[error("no item of the batch could be done; the first because {}", .0.first().map(ToString::to_string).unwrap_or_default())]
+    Batch(Vec<Rejection>),
     /// An audit link that does not follow from the anchor.
     #[error("the audit link of {job} does not follow from the chain's anchor")]
     BadLink {
@@ -207,6 +210,9 @@ pub enum Conflict {
     /// A result before its time.
     #[error("is not to be revealed yet")]
     NotOpen,
+    /// Nothing to hand out.
+    #[error("has no task to hand out now: wait for one")]
+    NothingToClaim,
     /// Too many.
     #[error("is at its limit: wait until some of it is settled")]
     Limit,
@@ -219,9 +225,6 @@ pub enum Conflict {
     /// Budget too small.
     #[error("has a budget below what one attempt of every task may cost: raise the budget or lower the ceiling")]
     BudgetTooSmall,
-    /// Everything is claimed.
-    #[error("has a replica limit larger than the parties that could ever run it")]
-    TooFewParties,
 }
 
 impl From<Overflow> for Rejection {
@@ -253,6 +256,7 @@ impl Rejection {
             Rejection::Overflow(_) => "overflow",
             Rejection::Fenced { .. } => "fenced",
             Rejection::SealBroken { .. } => "seal_broken",
+            Rejection::Batch(_) => "batch",
             Rejection::BadLink { .. } => "bad_link",
         }
     }

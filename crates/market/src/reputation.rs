@@ -130,9 +130,7 @@ impl Standing {
     pub fn score(&self, now: TimeMs) -> Score {
         let factor = decay_factor(self.hours_until(now));
         let capped = |side: fn(&Dealings) -> u64| {
-            let weights: Vec<u64> =
-                self.dealings.values().map(|dealings| decay(side(dealings), factor)).collect();
-            capped_sum(&weights)
+            capped_sum(self.dealings.values().map(|dealings| decay(side(dealings), factor)))
         };
         let accepted = capped(|dealings| dealings.accepted);
         let alpha = u128::from(ONE) + accepted;
@@ -234,16 +232,17 @@ pub fn audit_rate_ppm(floor_ppm: u32, valid_in_a_row: u32) -> u32 {
 /// If the `j` largest weights are the capped ones, then `T = 2U + rest + j·T/4`, so `cap = (2U + rest)/(4 − j)`, where
 /// `rest` sums the others. The right `j` is the first for which the largest of the others is within the cap; it is at
 /// most 3, because then the cap is at least `rest`.
-fn capped_sum(weights: &[u64]) -> u128 {
+fn capped_sum(weights: impl Iterator<Item = u64>) -> u128 {
     let mut largest = [0u64; CAP_PARTS as usize];
+    let mut rest = 0u128;
     for weight in weights {
-        let rank = largest.partition_point(|other| other >= weight);
+        rest += u128::from(weight);
+        let rank = largest.partition_point(|other| *other >= weight);
         if rank < largest.len() {
             largest[rank..].rotate_right(1);
-            largest[rank] = *weight;
+            largest[rank] = weight;
         }
     }
-    let mut rest: u128 = weights.iter().copied().map(u128::from).sum();
     let mut capped = 0;
     for weight in largest.map(u128::from) {
         let cap = (2 * u128::from(ONE) + rest) / u128::from(CAP_PARTS - capped);

@@ -94,8 +94,8 @@ pub struct Party {
     pub is_operators: bool,
     /// Its leases that are not closed.
     pub open_leases: u32,
-    /// Verified results accepted since the last one that was proven wrong; sets the audit rate.
-    pub consecutive_valid: u32,
+    /// Its top-ups and withdrawals that are not settled.
+    pub open_payments: u32,
 }
 
 /// A computer.
@@ -233,6 +233,8 @@ pub struct Job {
     pub leases: Vec<LeaseId>,
     /// Leases that are not closed.
     pub open_leases: u32,
+    /// Machines that failed this job (lost, quit, never started, cheated): they get no further lease of it.
+    pub avoid: BTreeSet<MachineId>,
     /// What was paid out of its escrow so far.
     pub paid_msat: Msat,
     /// Running mean of the time from claim to commit, in milliseconds.
@@ -271,18 +273,18 @@ pub enum JobPhase {
 pub struct Task {
     /// Attempts without a verdict.
     pub open: Vec<AttemptId>,
-    /// Parties that have tried it.
-    pub tried_by: Vec<PartyId>,
     /// Revealed results that wait for others.
     pub votes: Vec<Vote>,
     /// How many results have to agree; 0 before anybody took it.
     pub needed: u8,
-    /// How many replicas are wanted and not handed out.
+    /// How many replicas are wanted and not handed out, whether somebody was drawn for them or not.
     pub wanted: u8,
     /// Draws made so far.
     pub turn: u32,
-    /// Seed of the round that chose it for replicas.
+    /// Seed of the round that its commitment was in; none before that.
     pub seed: Option<Digest>,
+    /// When the wait for replicas ends.
+    pub replicas_until: Option<TimeMs>,
     /// Tries that led to nothing.
     pub failures: u8,
     /// How it ended.
@@ -470,6 +472,8 @@ pub struct Topup {
     pub party: PartyId,
     /// How much.
     pub amount_msat: Msat,
+    /// Whether the invoice is said to have expired. Money that comes in all the same is still credited.
+    pub is_expired: bool,
     /// The invoice, once it was made.
     pub invoice: Option<TopupInvoice>,
 }
@@ -532,8 +536,125 @@ pub enum Timer {
     Links(JobId, u32),
     /// A party did not take the replica that it was drawn for.
     ReplicaClaim(JobId, u32, u32),
+    /// Draws that found nobody are to be tried again.
+    Redraw(JobId),
     /// A task has waited for replicas for too long.
     ReplicaWait(JobId, u32),
     /// A settled job, its order and its leases can be forgotten.
     Forget(JobId),
+}
+
+/// The state refers to a thing that is not there: a bug, and no reason to go on with other people's money.
+fn missing(what: impl std::fmt::Display) -> ! {
+    panic!("the state refers to {what}, which is not there")
+}
+
+macro_rules! rows {
+    ($($(#[$doc:meta])* $get:ident $get_mut:ident $table:ident $id:ty => $row:ty;)*) => {
+        impl State {
+            $(
+                $(#[$doc])*
+                pub fn $get(&self, id: $id) -> &$row {
+                    self.$table.get(id).unwrap_or_else(|| missing(id))
+                }
+
+                pub(crate) fn $get_mut(&mut self, id: $id) -> &mut $row {
+                    self.$table.get_mut(id).unwrap_or_else(|| missing(id))
+                }
+            )*
+        }
+    };
+}
+
+rows! {
+    /// A party that the state refers to; panics when it is not there.
+    party party_mut parties PartyId => Party;
+    /// A machine that the state refers to; panics when it is not there.
+    machine machine_mut machines MachineId => Machine;
+    /// An offer that the state refers to; panics when it is not there.
+    offer offer_mut offers OfferId => Offer;
+    /// An order that the state refers to; panics when it is not there.
+    order order_mut orders OrderId => Order;
+    /// A job that the state refers to; panics when it is not there.
+    job job_mut jobs JobId => Job;
+    /// A lease that the state refers to; panics when it is not there.
+    lease lease_mut leases LeaseId => Lease;
+}
+
+impl State {
+    /// A venue without history.
+    pub(crate) fn new(venue: PublicKey, rules_version: u32) -> State {
+        State {
+            venue,
+            rules_version,
+            position: 0,
+            now: TimeMs(0),
+            parties: Table::default(),
+            machines: Table::default(),
+            keys: BTreeMap::new(),
+            offers: Table::default(),
+            audit_offers: BTreeSet::new(),
+            orders: Table::default(),
+            open_orders: BTreeSet::new(),
+            jobs: Table::default(),
+            leases: Table::default(),
+            attempts: BTreeMap::new(),
+            last_attempt: 0,
+            ledger: Ledger::new(),
+            topups: Table::default(),
+            withdrawals: Table::default(),
+            payment_hashes: BTreeSet::new(),
+            reputation: crate::reputation::Book::new(),
+            recent: Recent::default(),
+            timers: BTreeSet::new(),
+        }
+    }
+
+    /// An attempt that the state refers to; panics when it is not there.
+    pub fn attempt(&self, id: AttemptId) -> &Attempt {
+        self.attempts.get(&id).unwrap_or_else(|| missing(id))
+    }
+
+    pub(crate) fn attempt_mut(&mut self, id: AttemptId) -> &mut Attempt {
+        self.attempts.get_mut(&id).unwrap_or_else(|| missing(id))
+    }
+}
+
+impl Job {
+    /// A task of this job; panics when the number is out of range.
+    pub fn task(&self, task: u32) -> &Task {
+        self.tasks.get(task as usize).unwrap_or_else(|| missing(format_args!("task {task}")))
+    }
+
+    pub(crate) fn task_mut(&mut self, task: u32) -> &mut Task {
+        self.tasks.get_mut(task as usize).unwrap_or_else(|| missing(format_args!("task {task}")))
+    }
+
+    /// Whether it still takes work.
+    pub fn is_active(&self) -> bool {
+        self.phase == JobPhase::Active
+    }
+}
+
+impl AttemptPhase {
+    /// Moves a deadline that lies before `until` to it.
+    pub(crate) fn extend(&mut self, until: TimeMs) {
+        match self {
+            AttemptPhase::Running { deadline } => *deadline = (*deadline).max(until),
+            AttemptPhase::Open { until: deadline, .. } => *deadline = (*deadline).max(until),
+            AttemptPhase::Committed { .. } | AttemptPhase::Revealed => {}
+        }
+    }
+}
+
+impl LeasePhase {
+    /// Whether it is settled.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, LeasePhase::Closed { .. })
+    }
+
+    /// Whether it can still take tasks, now or once it is started.
+    pub fn is_held(&self) -> bool {
+        matches!(self, LeasePhase::Granted { .. } | LeasePhase::Running { .. })
+    }
 }

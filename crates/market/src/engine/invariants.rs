@@ -1,0 +1,114 @@
+//! What must always hold. Cheap parts are asserted where the state changes; [`Engine::check_invariants`] recomputes all
+//! of it from scratch, for tests, the simulation, and full audits on a replaying copy.
+
+use super::{
+    Engine,
+    state::{AttemptPhase, JobPhase, LeasePhase},
+};
+use crate::{
+    id::{JobId, LeaseId, MachineId},
+    ledger::{Account, LedgerViolation},
+    units::{Msat, Unit},
+};
+
+/// A broken invariant: a bug in the engine.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// The ledger contradicts itself.
+    #[error(transparent)]
+    Ledger(#[from] LedgerViolation),
+    /// Capacity was leased twice, or not given back.
+    #[error("{0}: free capacity and leases are not its capacity")]
+    Capacity(MachineId),
+    /// A lease runs without money set aside.
+    #[error("{0} runs unfunded")]
+    Unfunded(LeaseId),
+    /// A closed lease has open attempts, or an open one is not known to its machine.
+    #[error("{0} and its surroundings disagree about whether it is open")]
+    LeaseBooks(LeaseId),
+    /// The counters of a job are not what its tasks and leases add up to.
+    #[error("{0}: its counters are not what its tasks and leases add up to")]
+    JobBooks(JobId),
+    /// A settled job has money left in escrow, or a job has paid more than its budget.
+    #[error("{0}: its escrow is not its budget less what it has paid")]
+    Escrow(JobId),
+}
+
+impl Engine {
+    /// Recomputes every invariant. Linear in the size of the state.
+    pub fn check_invariants(&self) -> Result<(), Violation> {
+        self.state.ledger.check()?;
+        for (id, machine) in self.state.machines.iter() {
+            let mut sum = machine.free.clone();
+            for lease in machine.leases.iter().map(|lease| self.state.lease(*lease)) {
+                if lease.phase.is_held() {
+                    sum = sum.plus(&lease.resources);
+                }
+            }
+            if sum != machine.capacity {
+                return Err(Violation::Capacity(id));
+            }
+        }
+        for (id, _) in self.state.leases.iter() {
+            self.check_lease(id)?;
+        }
+        for (id, _) in self.state.jobs.iter() {
+            self.check_job(id)?;
+        }
+        Ok(())
+    }
+
+    fn check_lease(&self, id: LeaseId) -> Result<(), Violation> {
+        let lease = self.state.lease(id);
+        let is_listed = self.state.machine(lease.machine).leases.contains(&id);
+        if lease.phase.is_closed() != !is_listed || (lease.phase.is_closed() && !lease.open_attempts.is_empty()) {
+            return Err(Violation::LeaseBooks(id));
+        }
+        if lease.phase.is_held() && lease.rate.unit == Unit::Ms && lease.reserved.is_none() {
+            return Err(Violation::Unfunded(id));
+        }
+        for attempt in &lease.open_attempts {
+            let attempt = self.state.attempt(*attempt);
+            let owes = lease.rate.unit != Unit::Ms && !matches!(attempt.phase, AttemptPhase::Revealed);
+            let is_free = lease.rate.ceiling(1).is_ok_and(|amount| amount == Msat::ZERO);
+            if attempt.lease != id || (owes && attempt.reserved.is_none() && !is_free) {
+                return Err(Violation::Unfunded(id));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_job(&self, id: JobId) -> Result<(), Violation> {
+        let job = self.state.job(id);
+        let unfinished = job.tasks.iter().filter(|task| task.outcome.is_none()).count();
+        let leases = job.leases.iter().map(|lease| self.state.lease(*lease));
+        let (mut open_leases, mut running, mut held, mut paid) = (0, 0, 0, 0u64);
+        for lease in leases {
+            open_leases += u32::from(!lease.phase.is_closed());
+            held += u32::from(lease.phase.is_held() && !lease.is_audit);
+            paid += lease.books.paid_msat.0 + lease.books.compensation_msat.0;
+            let is_running = |attempt: &&crate::id::AttemptId| {
+                matches!(self.state.attempt(**attempt).phase, AttemptPhase::Running { .. })
+            };
+            running += lease.open_attempts.iter().filter(is_running).count();
+            if matches!(lease.phase, LeasePhase::Closed { .. }) && lease.reserved.is_some() {
+                return Err(Violation::JobBooks(id));
+            }
+        }
+        let order = self.state.order(job.order);
+        let counted = (unfinished as u32, open_leases, running as u32, held, paid);
+        if counted != (job.unfinished, job.open_leases, job.running, order.held_slots, job.paid_msat.0) {
+            return Err(Violation::JobBooks(id));
+        }
+        let escrow = self.state.ledger.balance(Account::Escrow(id)).posted;
+        let refunded = match job.phase {
+            JobPhase::Settled { refunded_msat, .. } => refunded_msat,
+            JobPhase::Active | JobPhase::Ended { .. } => Msat::ZERO,
+        };
+        let budget = u128::from(order.terms.budget_msat.0);
+        if budget != u128::from(escrow.0) + u128::from(paid) + u128::from(refunded.0) {
+            return Err(Violation::Escrow(id));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,178 @@
+//! Leases: granted when a slot is won, started by the machine, drained when they end. Closing is in `settlement`.
+
+use super::{
+    Actor, Engine,
+    state::{AttemptPhase, Lease, LeasePhase, Timer},
+};
+use crate::{
+    event::{Event, InconclusiveReason, Verdict},
+    id::{LeaseId, OfferId, OrderId},
+    lease::{CloseReason, Settlement},
+    ledger::Account,
+    rejection::{Conflict, Entity, NeedsSigner, Rejection},
+    reply::Reply,
+    units::{Rate, Rounding, Unit, mul_div},
+};
+use std::collections::BTreeSet;
+
+impl Engine {
+    /// Gives a slot (or an audit's replica work) to an offer. `None` when the escrow cannot fund a lease by time.
+    pub(super) fn grant_lease(&mut self, order_id: OrderId, offer: OfferId, rate: Rate, is_audit: bool) -> Option<LeaseId> {
+        let order = self.state.order(order_id);
+        let (job, buyer, resources) = (order.job, order.buyer, order.terms.needs.resources.clone());
+        let row = self.state.offer(offer);
+        let (machine, party, class) = (row.machine, row.party, row.terms.class.clone());
+        let mut max_ms = order.terms.lease_max_ms.min(row.terms.lease_max_ms);
+        let mut reserved = None;
+        if rate.unit == Unit::Ms {
+            // A lease never runs unfunded: all that it can cost is set aside, and it is no longer than that lasts.
+            let escrow = self.state.ledger.available(Account::Escrow(job));
+            let affordable = mul_div(escrow.0, rate.per, rate.msat.0.max(1), Rounding::Down).unwrap_or(u64::MAX);
+            max_ms = max_ms.min(affordable);
+            let amount = rate.ceiling(max_ms).ok().filter(|amount| amount.0 > 0)?;
+            let posting = self.state.ledger.pend(Account::Escrow(job), Account::Earnings(party), amount).ok()?;
+            self.post_event(posting);
+            reserved = Some(posting.transfer);
+        }
+        let start_by = self.now().plus(self.rules.claim_grace_ms);
+        let free = self.state.machine(machine).free.minus(&resources);
+        let lease = self.state.leases.push(Lease {
+            order: order_id,
+            job,
+            buyer,
+            machine,
+            party,
+            class,
+            rate,
+            resources,
+            is_audit,
+            max_ms,
+            reserved,
+            phase: LeasePhase::Granted { start_by },
+            open_attempts: BTreeSet::new(),
+            books: Settlement::default(),
+        });
+        let machine_row = self.state.machine_mut(machine);
+        machine_row.free = free.unwrap_or_else(|| panic!("{machine} is leased twice"));
+        machine_row.leases.insert(lease);
+        self.state.party_mut(party).open_leases += 1;
+        self.state.order_mut(order_id).held_slots += u32::from(!is_audit);
+        let job_row = self.state.job_mut(job);
+        job_row.leases.push(lease);
+        job_row.open_leases += 1;
+        self.set_timer(start_by, Timer::LeaseStart(lease));
+        self.emit(Event::LeaseGranted { lease, order: order_id, job, machine, party, rate, claim_by_ms: start_by });
+        Some(lease)
+    }
+
+    pub(super) fn start_lease(&mut self, actor: Actor, lease: LeaseId) -> Result<Reply, Rejection> {
+        let row = self.state.leases.get(lease).ok_or(Rejection::Unknown(Entity::Lease(lease)))?;
+        self.check_controls(actor, row.machine)?;
+        if !matches!(row.phase, LeasePhase::Granted { .. }) {
+            return Err(Rejection::conflict(Entity::Lease(lease), Conflict::Over));
+        }
+        let (job, until) = (row.job, self.now().plus(row.max_ms));
+        let started = self.now();
+        self.state.lease_mut(lease).phase = LeasePhase::Running { started };
+        self.set_timer(until, Timer::LeaseEnd(lease));
+        self.emit(Event::LeaseStarted { lease, job });
+        self.redraw_starved(job);
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn quit_lease(&mut self, actor: Actor, lease: LeaseId) -> Result<Reply, Rejection> {
+        let row = self.state.leases.get(lease).ok_or(Rejection::Unknown(Entity::Lease(lease)))?;
+        self.check_controls(actor, row.machine)?;
+        if !row.phase.is_held() {
+            return Err(Rejection::conflict(Entity::Lease(lease), Conflict::Over));
+        }
+        self.drain_lease(lease, CloseReason::Quit);
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn dismiss_lease(&mut self, actor: Actor, lease: LeaseId) -> Result<Reply, Rejection> {
+        let buyer = self.signing_party(actor)?;
+        let row = self.state.leases.get(lease).ok_or(Rejection::Unknown(Entity::Lease(lease)))?;
+        if row.buyer != buyer {
+            return Err(Rejection::NotAllowed { needs: NeedsSigner::Owner });
+        }
+        if !row.phase.is_held() {
+            return Err(Rejection::conflict(Entity::Lease(lease), Conflict::Over));
+        }
+        self.compensate(lease);
+        self.drain_lease(lease, CloseReason::Dismissed);
+        Ok(Reply::Done)
+    }
+
+    /// Ends a lease: no more tasks, capacity free, what runs is void, what is committed is still judged. The slot is
+    /// filled again while the job needs it.
+    pub(super) fn drain_lease(&mut self, lease: LeaseId, reason: CloseReason) {
+        let now = self.now();
+        let row = self.state.lease_mut(lease);
+        let ran_ms = match row.phase {
+            LeasePhase::Granted { .. } => 0,
+            LeasePhase::Running { started } => now.since(started).min(row.max_ms),
+            LeasePhase::Draining { .. } | LeasePhase::Closed { .. } => return,
+        };
+        row.phase = LeasePhase::Draining { reason, ran_ms };
+        let (machine, order, job, is_audit) = (row.machine, row.order, row.job, row.is_audit);
+        let resources = row.resources.clone();
+        let machine_row = self.state.machine_mut(machine);
+        machine_row.free = machine_row.free.plus(&resources);
+        self.state.order_mut(order).held_slots -= u32::from(!is_audit);
+        self.emit(Event::LeaseDraining { lease, job, reason });
+        let failed = matches!(
+            reason,
+            CloseReason::Lost | CloseReason::NeverStarted | CloseReason::Quit | CloseReason::Cheated | CloseReason::Dismissed
+        );
+        if failed {
+            self.state.job_mut(job).avoid.insert(machine);
+        }
+        self.void_running(lease, reason);
+        self.give_up_draws(lease);
+        self.close_if_drained(lease);
+        if self.state.job(job).is_active() {
+            self.fill_slots(order);
+        }
+    }
+
+    /// Voids the attempts of a lease that are not committed; their tasks run elsewhere.
+    fn void_running(&mut self, lease: LeaseId, reason: CloseReason) {
+        let verdict = match reason {
+            CloseReason::Lost => InconclusiveReason::MachineLost,
+            CloseReason::Finished => InconclusiveReason::Superseded,
+            CloseReason::NeverStarted
+            | CloseReason::Dismissed
+            | CloseReason::Quit
+            | CloseReason::Cheated
+            | CloseReason::Expired
+            | CloseReason::OutOfFunds => InconclusiveReason::Ended,
+        };
+        for attempt in self.state.lease(lease).open_attempts.clone() {
+            let row = self.state.attempt(attempt);
+            if matches!(row.phase, AttemptPhase::Running { .. }) {
+                let (job, task) = (row.job, row.task);
+                self.void_attempt(attempt, Verdict::Inconclusive { reason: verdict });
+                self.advance_task(job, task);
+            }
+        }
+    }
+
+    /// Replicas that the party was drawn for and can no longer take, because this was its last lease of the job, are
+    /// drawn again.
+    fn give_up_draws(&mut self, lease: LeaseId) {
+        let row = self.state.lease(lease);
+        let (job, party) = (row.job, row.party);
+        let still_there = self.state.job(job).leases.iter().any(|other| {
+            let other = self.state.lease(*other);
+            other.party == party && other.phase.is_held()
+        });
+        if still_there {
+            return;
+        }
+        let drawn = self.state.job_mut(job).drawn.remove(&party).unwrap_or_default();
+        for task in drawn.into_keys() {
+            self.draw_replicas(job, task);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Orders and their jobs; filling slots from standing offers.
+
+use super::{
+    Actor, Engine,
+    state::{Audits, Job, JobPhase, KnownLink, Order, OrderPhase, Presence, Task, Timer},
+};
+use crate::{
+    effect::Effect,
+    event::{Event, JobOutcome},
+    id::{Digest, JobId, LeaseId, OfferId, OrderId, PartyId},
+    job::{JobSpec, Verification},
+    ledger::Account,
+    matching::{Wanted, price_key},
+    order::{OrderKind, OrderTerms},
+    rejection::{Conflict, Entity, NeedsSigner, Rejection},
+    reply::Reply,
+    units::{Msat, PPM, Rate, Unit},
+    verify::rounds_for,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Engine {
+    pub(super) fn place_order(
+        &mut self,
+        actor: Actor,
+        terms: &OrderTerms,
+        spec: &JobSpec,
+        audit_anchor: Option<Digest>,
+    ) -> Result<Reply, Rejection> {
+        let buyer = self.signing_party(actor)?;
+        if let Some(flaw) = terms.flaw().or_else(|| spec.flaw()) {
+            return Err(Rejection::Flaw(flaw.into()));
+        }
+        if terms.needs.resources.memory_mib < spec.limits.memory_mib {
+            return Err(Rejection::Flaw("the order needs less memory than one task may use".into()));
+        }
+        let (order, job) = (self.state.orders.next_id(), self.state.jobs.next_id());
+        if terms.budget_msat < smallest_budget(terms, spec)? {
+            return Err(Rejection::conflict(Entity::Job(job), Conflict::BudgetTooSmall));
+        }
+        let is_verified = spec.verification != Verification::None;
+        let Some(audits) = new_audits(is_verified, audit_anchor) else {
+            return Err(Rejection::conflict(Entity::Job(job), Conflict::NeedsAnchor));
+        };
+        self.transfer(Account::Available(buyer), Account::Escrow(job), terms.budget_msat)?;
+        self.state.orders.push(Order { job, buyer, terms: terms.clone(), phase: OrderPhase::Open, held_slots: 0 });
+        self.state.jobs.push(self.new_job(order, buyer, spec, audits));
+        let mut public_terms = terms.clone();
+        public_terms.budget_msat = Msat::ZERO;
+        let (name, tasks) = (spec.name.clone(), spec.tasks);
+        self.emit(Event::OrderPlaced { order, job, buyer, name, tasks, terms: Box::new(public_terms) });
+        if is_verified {
+            self.effect(Effect::AnchorAudits { job, rounds: rounds_for(spec.tasks) });
+        }
+        match terms.kind {
+            OrderKind::Ask => {
+                self.state.open_orders.insert(order);
+                self.fill_slots(order);
+            }
+            OrderKind::Auction { window_ms, .. } => {
+                let until = self.now().plus(window_ms);
+                self.state.order_mut(order).phase = OrderPhase::Bidding { until, seals: BTreeMap::new() };
+                self.set_timer(until, Timer::AuctionWindow(order));
+            }
+        }
+        Ok(Reply::Order { order, job, leases: self.state.job(job).leases.clone() })
+    }
+
+    fn new_job(&self, order: OrderId, buyer: PartyId, spec: &JobSpec, audits: Option<Audits>) -> Job {
+        Job {
+            order,
+            buyer,
+            spec: spec.clone(),
+            placed_at: self.now(),
+            phase: JobPhase::Active,
+            tasks: vec![Task::default(); spec.tasks as usize],
+            next_fresh: 0,
+            again: BTreeSet::new(),
+            drawn: BTreeMap::new(),
+            starved: BTreeSet::new(),
+            unfinished: spec.tasks,
+            running: 0,
+            leases: Vec::new(),
+            open_leases: 0,
+            avoid: BTreeSet::new(),
+            paid_msat: Msat::ZERO,
+            mean_task_ms: 0,
+            audits,
+        }
+    }
+
+    pub(super) fn cancel_job(&mut self, actor: Actor, job: JobId) -> Result<Reply, Rejection> {
+        let buyer = self.signing_party(actor)?;
+        let row = self.state.jobs.get(job).ok_or(Rejection::Unknown(Entity::Job(job)))?;
+        if row.buyer != buyer {
+            return Err(Rejection::NotAllowed { needs: NeedsSigner::Owner });
+        }
+        if !row.is_active() {
+            return Err(Rejection::conflict(Entity::Job(job), Conflict::Over));
+        }
+        self.end_job(job, JobOutcome::Cancelled);
+        Ok(Reply::Done)
+    }
+
+    /// Gives the free slots of an open order to the best standing offers: lowest price ÷ quality first.
+    pub(super) fn fill_slots(&mut self, order: OrderId) {
+        let row = self.state.order(order);
+        let free = row.terms.slots.saturating_sub(row.held_slots);
+        if !matches!(row.phase, OrderPhase::Open) || free == 0 || !self.has_unclaimed_work(row.job) {
+            return;
+        }
+        for (_, offer) in self.best_offers(order, free as usize) {
+            let rate = self.state.offer(offer).terms.rate;
+            while self.offer_can_serve(order, offer) {
+                if self.grant_lease(order, offer, rate, false).is_none() {
+                    return;
+                }
+                let row = self.state.order(order);
+                if row.held_slots >= row.terms.slots {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// A further lease makes sense only while there are tasks that nobody has taken.
+    fn has_unclaimed_work(&self, job: JobId) -> bool {
+        let job = self.state.job(job);
+        job.is_active() && (job.next_fresh < job.spec.tasks || !job.again.is_empty() || !job.starved.is_empty())
+    }
+
+    /// The best offers by score, best first, at most `wanted`. Quality is at most 1, so a score is never below the
+    /// price: the search in price order ends when the next price is above the worst score kept.
+    pub(super) fn best_offers(&self, order: OrderId, wanted: usize) -> Vec<(u128, OfferId)> {
+        let terms = &self.state.order(order).terms;
+        let mut best: BTreeSet<(u128, OfferId)> = BTreeSet::new();
+        let candidates = self.index.cheapest(Wanted::work(terms), self.rules.match_search_max as usize, |id| {
+            self.state.offers.get(id).map(|offer| &offer.terms)
+        });
+        for offer in candidates {
+            let price = price_key(&self.state.offer(offer).terms.rate);
+            if best.len() >= wanted && best.last().is_some_and(|(worst, _)| price >= *worst) {
+                break;
+            }
+            if self.offer_can_serve(order, offer) {
+                best.insert((self.score(offer, &self.state.offer(offer).terms.rate), offer));
+                if best.len() > wanted {
+                    best.pop_last();
+                }
+            }
+        }
+        best.into_iter().collect()
+    }
+
+    /// Price ÷ quality, comparable between offers of one unit.
+    fn score(&self, offer: OfferId, rate: &Rate) -> u128 {
+        let quality = u128::from(self.quality_ppm(offer).max(1));
+        price_key(rate).saturating_mul(u128::from(PPM)) / quality
+    }
+
+    pub(super) fn quality_ppm(&self, offer: OfferId) -> u32 {
+        let row = self.state.offer(offer);
+        self.state.reputation.score(row.party, &row.terms.class, self.now()).quality_ppm
+    }
+
+    /// Whether everything but price and terms, which the index has checked, allows a lease of this offer now.
+    pub(super) fn offer_can_serve(&self, order: OrderId, offer: OfferId) -> bool {
+        let order = self.state.order(order);
+        let offer = self.state.offer(offer);
+        let needs = &order.terms.needs;
+        let machine = self.state.machine(offer.machine);
+        machine.presence == Presence::Live
+            && machine.free.shortage(&needs.resources).is_none()
+            && !self.state.job(order.job).avoid.contains(&offer.machine)
+            && self.bond(offer.party) >= needs.min_bond_msat
+            && (needs.min_reputation_ppm == 0 || {
+                let score = self.state.reputation.score(offer.party, &offer.terms.class, self.now());
+                score.score_ppm >= needs.min_reputation_ppm
+            })
+    }
+
+    /// Leases of a job that are not closed.
+    pub(super) fn open_leases_of(&self, job: JobId) -> Vec<LeaseId> {
+        let leases = &self.state.job(job).leases;
+        leases.iter().copied().filter(|lease| !self.state.lease(*lease).phase.is_closed()).collect()
+    }
+}
+
+/// What one attempt of every task, with its replicas, may cost; for leases billed by time, every slot for its longest.
+fn smallest_budget(terms: &OrderTerms, spec: &JobSpec) -> Result<Msat, Rejection> {
+    let copies = match &spec.verification {
+        Verification::None | Verification::Audit { .. } => 1,
+        Verification::Replicas { k, .. } => u64::from(*k),
+    };
+    Ok(match terms.ceiling.unit {
+        Unit::Task => terms.ceiling.ceiling(u64::from(spec.tasks))?.times(copies)?,
+        Unit::Fuel => terms.ceiling.ceiling(spec.limits.fuel)?.times(copies)?,
+        Unit::Ms => terms.ceiling.ceiling(terms.lease_max_ms)?.times(terms.slots.into())?,
+    })
+}
+
+/// `None` when a verified job comes without an anchor.
+#[expect(clippy::option_option, reason = "outer: whether the order is complete; inner: whether there are audits")]
+fn new_audits(is_verified: bool, anchor: Option<Digest>) -> Option<Option<Audits>> {
+    if !is_verified {
+        return Some(None);
+    }
+    let buyer = KnownLink { link: anchor?, round: 0 };
+    Some(Some(Audits { buyer, venue: None, next_round: 0, open: None, backlog: Vec::new() }))
+}

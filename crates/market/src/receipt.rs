@@ -1,0 +1,307 @@
+//! Receipts: the complete story of a settled job, signed by the venue and checkable offline.
+//!
+//! [`Receipt::verify`] recomputes everything that can be recomputed: that bills follow from verdicts and rates, that
+//! what was locked is what was paid plus what came back, that the venue signed it, and that the settlement stands in
+//! the venue's public log.
+
+use crate::{
+    engine::state::{JudgedAttempt, LeasePhase, State},
+    event::{Event, JobOutcome, PlacedEvent, TaskOutcome, Verdict},
+    id::{Digest, JobId, LeaseId, MachineId, OrderId, PartyId},
+    job::Verification,
+    key::{PublicKey, SecretKey, Signature},
+    lease::{CloseReason, Settlement},
+    log::{InclusionProof, SignedHead, verify_inclusion},
+    name::Name,
+    units::{Msat, Rate, TimeMs, Unit},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The domain of receipt signatures.
+pub const DOMAIN: &str = "gristmill 2026 receipt v1";
+
+/// What happened, without proofs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiptBody {
+    /// Format version; this is version 1.
+    pub v: u32,
+    /// The venue.
+    pub venue: PublicKey,
+    /// The job.
+    pub job: JobId,
+    /// Its order.
+    pub order: OrderId,
+    /// Who paid.
+    pub buyer: PartyId,
+    /// The job's name.
+    pub name: String,
+    /// Digest of the whole job spec, in JSON.
+    pub spec: Digest,
+    /// The module that ran.
+    pub module: Digest,
+    /// The execution profile: what re-executing the bill needs.
+    pub profile: String,
+    /// How results were verified; `none` means that nobody checked them.
+    pub verification: Verification,
+    /// When it was placed.
+    pub placed_at_ms: TimeMs,
+    /// When it was settled.
+    pub settled_at_ms: TimeMs,
+    /// Position of the journal entry that settled it.
+    pub position: u64,
+    /// The version of the rules at settlement.
+    pub rules_version: u32,
+    /// How it ended.
+    pub outcome: JobOutcome,
+    /// What had been locked.
+    pub budget_msat: Msat,
+    /// What was paid, fees included.
+    pub paid_msat: Msat,
+    /// What came back to the buyer.
+    pub refunded_msat: Msat,
+    /// Its leases.
+    pub leases: Vec<LeaseReceipt>,
+    /// Its tasks, by number.
+    pub tasks: Vec<TaskReceipt>,
+}
+
+/// A lease on a receipt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeaseReceipt {
+    /// Which.
+    pub lease: LeaseId,
+    /// The machine.
+    pub machine: MachineId,
+    /// Who was paid.
+    pub party: PartyId,
+    /// The hardware class.
+    pub class: Name,
+    /// The price.
+    pub rate: Rate,
+    /// Whether it ran hidden replicas only.
+    pub is_audit: bool,
+    /// Why it ended.
+    pub reason: CloseReason,
+    /// Its books.
+    pub books: Settlement,
+}
+
+/// A task on a receipt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskReceipt {
+    /// How it ended.
+    pub outcome: TaskOutcome,
+    /// Every attempt, with its verdict.
+    pub attempts: Vec<JudgedAttempt>,
+}
+
+/// A receipt with its proofs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    /// What happened.
+    pub body: ReceiptBody,
+    /// The venue's signature over the digest of the body.
+    pub signature: Signature,
+    /// The leaf of the public log that announces the settlement: JSON of a [`PlacedEvent`], verbatim.
+    pub leaf: String,
+    /// Where the leaf is in the log.
+    pub inclusion: InclusionProof,
+    /// The head that the proof leads to.
+    pub head: SignedHead,
+}
+
+/// Why a receipt is not to be believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadReceipt {
+    /// A version from the future.
+    #[error("receipt version {0} is not known here; this program reads version 1")]
+    Version(u32),
+    /// Another venue than expected.
+    #[error("the receipt is from venue {found}, not from {expected}")]
+    WrongVenue {
+        /// Whom it is from.
+        found: PublicKey,
+        /// Whom it should be from.
+        expected: PublicKey,
+    },
+    /// The venue did not sign this.
+    #[error("the venue's signature does not fit the receipt: it was changed, or is not the venue's")]
+    BadSignature,
+    /// The money does not add up.
+    #[error("the money does not add up: {0}")]
+    Sums(String),
+    /// The leaf does not announce this receipt.
+    #[error("the public log's entry is not about this receipt")]
+    WrongLeaf,
+    /// The leaf is not in the log.
+    #[error("the entry is not in the public log that the head signs")]
+    NotIncluded,
+}
+
+impl ReceiptBody {
+    /// The story of a job that is being settled now. Panics when a lease of it is not closed or a task has no outcome:
+    /// the engine settles only then.
+    pub fn of(state: &State, job: JobId, outcome: JobOutcome, refunded_msat: Msat) -> ReceiptBody {
+        let row = state.job(job);
+        let lease_receipt = |id: &LeaseId| {
+            let lease = state.lease(*id);
+            let LeasePhase::Closed { reason, .. } = lease.phase else { panic!("{id} is settled before it is closed") };
+            LeaseReceipt {
+                lease: *id,
+                machine: lease.machine,
+                party: lease.party,
+                class: lease.class.clone(),
+                rate: lease.rate,
+                is_audit: lease.is_audit,
+                reason,
+                books: lease.books,
+            }
+        };
+        let tasks = row.tasks.iter().map(|task| TaskReceipt {
+            outcome: task.outcome.unwrap_or_else(|| panic!("{job} is settled before its tasks are finished")),
+            attempts: task.judged.clone(),
+        });
+        ReceiptBody {
+            v: 1,
+            venue: state.venue,
+            job,
+            order: row.order,
+            buyer: row.buyer,
+            name: row.spec.name.clone(),
+            spec: Digest::of(&json(&row.spec)),
+            module: row.spec.module,
+            profile: row.spec.profile.clone(),
+            verification: row.spec.verification.clone(),
+            placed_at_ms: row.placed_at,
+            settled_at_ms: state.now,
+            position: state.position + 1,
+            rules_version: state.rules_version,
+            outcome,
+            budget_msat: state.order(row.order).terms.budget_msat,
+            paid_msat: row.paid_msat,
+            refunded_msat,
+            leases: row.leases.iter().map(lease_receipt).collect(),
+            tasks: tasks.collect(),
+        }
+    }
+
+    /// The digest that is signed and announced: BLAKE3 of the JSON.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&json(self))
+    }
+
+    /// Recomputes the money: every lease's pay from its verdicts and its rate, and the job's from its leases.
+    fn check_sums(&self) -> Result<(), BadReceipt> {
+        let mut by_lease: BTreeMap<LeaseId, Recomputed> = BTreeMap::new();
+        for attempt in self.tasks.iter().flat_map(|task| &task.attempts) {
+            let sums = by_lease.entry(attempt.lease).or_default();
+            sums.paid += u128::from(attempt.paid_msat.0);
+            if let (Verdict::Accepted { .. }, Some(result)) = (&attempt.verdict, attempt.result) {
+                sums.accepted += 1;
+                sums.fuel += u128::from(result.fuel);
+            }
+        }
+        let mut paid = 0u128;
+        for lease in &self.leases {
+            lease.check(by_lease.remove(&lease.lease).unwrap_or_default())?;
+            paid += u128::from(lease.books.paid_msat.0) + u128::from(lease.books.compensation_msat.0);
+        }
+        if let Some(lease) = by_lease.into_keys().next() {
+            return Err(BadReceipt::Sums(format!("attempts of {lease}, which is not on the receipt")));
+        }
+        if paid != u128::from(self.paid_msat.0) {
+            return Err(BadReceipt::Sums(format!("leases were paid {paid} msat, the receipt says {:?}", self.paid_msat)));
+        }
+        if u128::from(self.budget_msat.0) != paid + u128::from(self.refunded_msat.0) {
+            return Err(BadReceipt::Sums("the budget is not what was paid plus what came back".into()));
+        }
+        Ok(())
+    }
+}
+
+/// What the verdicts of a lease come to.
+#[derive(Default)]
+struct Recomputed {
+    accepted: u128,
+    fuel: u128,
+    paid: u128,
+}
+
+impl LeaseReceipt {
+    fn check(&self, sums: Recomputed) -> Result<(), BadReceipt> {
+        let wrong = |what: &str| Err(BadReceipt::Sums(format!("{}: {what}", self.lease)));
+        if sums.accepted != u128::from(self.books.accepted) {
+            return wrong("the accepted attempts are not those of its tasks");
+        }
+        let usage = match self.rate.unit {
+            Unit::Task => sums.accepted,
+            Unit::Fuel => sums.fuel,
+            Unit::Ms => u128::from(self.books.usage),
+        };
+        if usage != u128::from(self.books.usage) {
+            return wrong("the usage is not what its accepted results add up to");
+        }
+        if self.reason == CloseReason::Cheated {
+            let is_unpaid = self.books.paid_msat == Msat::ZERO && self.books.compensation_msat == Msat::ZERO;
+            return if is_unpaid { Ok(()) } else { wrong("a proven cheat was paid") };
+        }
+        let bill = self.rate.bill(self.books.usage).map_err(|_| BadReceipt::Sums("a bill does not fit".into()))?;
+        if bill != self.books.paid_msat {
+            return wrong("the pay is not its rate times its usage");
+        }
+        if self.rate.unit != Unit::Ms && sums.paid != u128::from(self.books.paid_msat.0) {
+            return wrong("the pay is not what its attempts earned");
+        }
+        Ok(())
+    }
+}
+
+impl Receipt {
+    /// Puts the venue's signature and the proofs to a body.
+    pub fn sign(body: ReceiptBody, venue: &SecretKey, leaf: String, inclusion: InclusionProof, head: SignedHead) -> Receipt {
+        let signature = venue.sign(DOMAIN, &body.digest().0);
+        Receipt { body, signature, leaf, inclusion, head }
+    }
+
+    /// Checks everything that can be checked offline. `expected` is the venue's key, where it is known from elsewhere;
+    /// without it the receipt proves only that whoever holds the key that it names has signed it.
+    pub fn verify(&self, expected: Option<&PublicKey>) -> Result<(), BadReceipt> {
+        let body = &self.body;
+        if body.v != 1 {
+            return Err(BadReceipt::Version(body.v));
+        }
+        if let Some(expected) = expected.filter(|key| **key != body.venue) {
+            return Err(BadReceipt::WrongVenue { found: body.venue, expected: *expected });
+        }
+        let digest = body.digest();
+        body.venue.verify(DOMAIN, &digest.0, &self.signature).map_err(|_| BadReceipt::BadSignature)?;
+        if self.head.venue != body.venue || self.head.verify().is_err() {
+            return Err(BadReceipt::BadSignature);
+        }
+        body.check_sums()?;
+        let leaf: PlacedEvent = serde_json::from_str(&self.leaf).map_err(|_| BadReceipt::WrongLeaf)?;
+        let announces = match &leaf.event {
+            Event::JobSettled { job, receipt, paid_msat, refunded_msat, .. } => {
+                *job == body.job
+                    && *receipt == digest
+                    && (*paid_msat, *refunded_msat) == (body.paid_msat, body.refunded_msat)
+                    && leaf.position == body.position
+            }
+            _ => false,
+        };
+        if !announces {
+            return Err(BadReceipt::WrongLeaf);
+        }
+        verify_inclusion(&self.head.head, self.leaf.as_bytes(), &self.inclusion).map_err(|_| BadReceipt::NotIncluded)
+    }
+}
+
+/// The JSON of a type whose fields always have one.
+fn json<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_else(|error| panic!("a receipt has no JSON form: {error}"))
+}
