@@ -44,6 +44,8 @@ const LOST_DIVISOR: u64 = 2;
 const VETTED: u64 = 4 * ONE;
 /// No counterparty makes up more than one part in this many.
 const CAP_PARTS: u64 = 4;
+/// So at most this many are capped at once.
+const CAPPED_MAX: u64 = CAP_PARTS - 1;
 
 const HOUR_MS: u64 = 3_600_000;
 /// Every weight halves in 30 days.
@@ -233,7 +235,7 @@ pub fn audit_rate_ppm(floor_ppm: u32, valid_in_a_row: u32) -> u32 {
 /// `rest` sums the others. The right `j` is the first for which the largest of the others is within the cap; it is at
 /// most 3, because then the cap is at least `rest`.
 fn capped_sum(weights: impl Iterator<Item = u64>) -> u128 {
-    let mut largest = [0u64; CAP_PARTS as usize];
+    let mut largest = [0u64; CAPPED_MAX as usize];
     let mut rest = 0u128;
     for weight in weights {
         rest += u128::from(weight);
@@ -243,16 +245,14 @@ fn capped_sum(weights: impl Iterator<Item = u64>) -> u128 {
             largest[rank] = weight;
         }
     }
-    let mut capped = 0;
-    for weight in largest.map(u128::from) {
+    for (capped, weight) in (0..CAPPED_MAX).zip(largest.map(u128::from)) {
         let cap = (2 * u128::from(ONE) + rest) / u128::from(CAP_PARTS - capped);
-        if weight <= cap || capped == CAP_PARTS - 1 {
+        if weight <= cap {
             return rest + u128::from(capped) * cap;
         }
         rest -= weight;
-        capped += 1;
     }
-    rest
+    rest + u128::from(CAPPED_MAX) * (2 * u128::from(ONE) + rest)
 }
 
 /// Mean of Beta(α, β), and the mean less one standard deviation, as fractions of 2³².
