@@ -81,13 +81,15 @@ pub fn clear(
 }
 
 /// Orders two candidates by score, then by age.
-///
-/// `price₁ ÷ quality₁` is compared with `price₂ ÷ quality₂` by cross-multiplication, exactly: a price is at most 2⁶¹ msat
-/// for up to 2⁶⁴ units and a quality below 2³², so the products need 157 bits.
 pub fn by_score(a: &Candidate, b: &Candidate) -> Ordering {
+    compare_scores(a, b).then(a.machine.cmp(&b.machine)).then(a.offer.cmp(&b.offer))
+}
+
+/// `price₁ ÷ quality₁` against `price₂ ÷ quality₂` by cross-multiplication, exactly: a price is less than 2⁶⁴ msat for
+/// less than 2⁶⁴ units and a quality below 2³², so the products need 160 bits.
+fn compare_scores(a: &Candidate, b: &Candidate) -> Ordering {
     let left = product(a.rate.msat.0, b.rate.per, b.quality_ppm.into());
-    let right = product(b.rate.msat.0, a.rate.per, a.quality_ppm.into());
-    left.cmp(&right).then(a.machine.cmp(&b.machine)).then(a.offer.cmp(&b.offer))
+    left.cmp(&product(b.rate.msat.0, a.rate.per, a.quality_ppm.into()))
 }
 
 /// One candidate for each machine that can win, best score first.
@@ -122,27 +124,29 @@ fn fill<'a>(
     (winners, losers)
 }
 
-/// The most whole msat for the winner's `per` units that is neither above the score of `loser` at the winner's quality
-/// nor above the ceiling. The bid itself is such an amount, so the search starts there.
+/// The highest price that is neither above the score of `loser` at the winner's quality nor above the ceiling. The
+/// bid itself is such a price.
 fn second_price(winner: &Candidate, loser: Option<&Candidate>, ceiling: &Rate) -> Rate {
-    let is_fair = |msat: u64| {
-        let rate = Rate { msat: Msat(msat), ..winner.rate };
-        let beats = |loser: &Candidate| {
-            product(msat, loser.rate.per, loser.quality_ppm.into())
-                <= product(loser.rate.msat.0, rate.per, winner.quality_ppm.into())
-        };
-        is_within(&rate, ceiling) && loser.is_none_or(beats)
-    };
-    let (mut fair, mut limit) = (winner.rate.msat.0, Msat::MAX.0);
-    while fair < limit {
-        let middle = limit - (limit - fair) / 2;
-        if is_fair(middle) {
-            fair = middle;
+    highest_rate(&winner.rate, |rate| {
+        let moved = Candidate { rate: *rate, ..*winner };
+        is_within(rate, ceiling) && loser.is_none_or(|loser| compare_scores(&moved, loser).is_le())
+    })
+}
+
+/// The highest price in whole msat, for as many units as `rate` counts, that is `fair`; zero when none is. Whatever is
+/// below a fair price must be fair.
+pub(crate) fn highest_rate(rate: &Rate, fair: impl Fn(&Rate) -> bool) -> Rate {
+    let at = |msat| Rate { msat: Msat(msat), ..*rate };
+    let (mut low, mut high) = (0, Msat::MAX.0);
+    while low < high {
+        let middle = high - (high - low) / 2;
+        if fair(&at(middle)) {
+            low = middle;
         } else {
-            limit = middle - 1;
+            high = middle - 1;
         }
     }
-    Rate { msat: Msat(fair), ..winner.rate }
+    at(low)
 }
 
 /// `a · b · c` without losing a bit: the bits above the lowest 64, and the lowest 64.
