@@ -2,7 +2,10 @@
 //! decides whether it is allowed.
 
 use crate::{
-    id::{AttemptId, Digest, JobId, LeaseId, MachineId, OfferId, OrderId, PartyId, PaymentHash, TopupId, WithdrawalId},
+    id::{
+        AttemptId, Digest, JobId, LeaseId, MachineId, OfferId, OrderId, PartyId, PaymentHash, TopupId,
+        WithdrawalId,
+    },
     job::JobSpec,
     key::{PublicKey, Signature},
     offer::OfferTerms,

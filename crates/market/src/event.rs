@@ -3,10 +3,13 @@
 
 use crate::{
     command::AbandonReason,
-    id::{AttemptId, Digest, JobId, LeaseId, MachineId, OfferId, OrderId, PartyId, PaymentHash, TopupId, WithdrawalId},
+    id::{
+        AttemptId, Digest, JobId, LeaseId, MachineId, OfferId, OrderId, PartyId, PaymentHash, TopupId,
+        WithdrawalId,
+    },
     key::PublicKey,
-    ledger::Posting,
     lease::{CloseReason, Settlement},
+    ledger::Posting,
     name::Name,
     offer::OfferTerms,
     order::OrderTerms,
@@ -39,13 +42,24 @@ pub enum Event {
     /// A top-up waits for its invoice.
     TopUpRequested { topup: TopupId, party: PartyId, amount_msat: Msat },
     /// A top-up can be paid.
-    TopUpInvoiced { topup: TopupId, party: PartyId, bolt11: String, payment_hash: PaymentHash, expires_at_ms: TimeMs },
+    TopUpInvoiced {
+        topup: TopupId,
+        party: PartyId,
+        bolt11: String,
+        payment_hash: PaymentHash,
+        expires_at_ms: TimeMs,
+    },
     /// A top-up came in.
     TopUpReceived { topup: TopupId, party: PartyId, amount_msat: Msat },
     /// A top-up can no longer be paid.
     TopUpExpired { topup: TopupId, party: PartyId },
     /// A withdrawal is to be paid.
-    WithdrawalRequested { withdrawal: WithdrawalId, party: PartyId, amount_msat: Msat, payment_hash: PaymentHash },
+    WithdrawalRequested {
+        withdrawal: WithdrawalId,
+        party: PartyId,
+        amount_msat: Msat,
+        payment_hash: PaymentHash,
+    },
     /// A withdrawal arrived.
     WithdrawalSent { withdrawal: WithdrawalId, party: PartyId, amount_msat: Msat, fee_msat: Msat },
     /// A withdrawal failed; the money is back.
@@ -55,7 +69,13 @@ pub enum Event {
     /// A party's bond has this size now.
     BondChanged { party: PartyId, bond_msat: Msat },
     /// A party was proven to cheat and lost its bond.
-    BondSlashed { party: PartyId, lease: LeaseId, bond_msat: Msat, to_buyer_msat: Msat, to_insurance_msat: Msat },
+    BondSlashed {
+        party: PartyId,
+        lease: LeaseId,
+        bond_msat: Msat,
+        to_buyer_msat: Msat,
+        to_insurance_msat: Msat,
+    },
 
     /// An offer stands.
     OfferPosted { offer: OfferId, machine: MachineId, party: PartyId, terms: Box<OfferTerms> },
@@ -65,7 +85,14 @@ pub enum Event {
     OfferWithdrawn { offer: OfferId },
 
     /// An order was placed and its budget locked.
-    OrderPlaced { order: OrderId, job: JobId, buyer: PartyId, name: String, tasks: u32, terms: Box<OrderTerms> },
+    OrderPlaced {
+        order: OrderId,
+        job: JobId,
+        buyer: PartyId,
+        name: String,
+        tasks: u32,
+        terms: Box<OrderTerms>,
+    },
     /// A sealed bid came in.
     BidCommitted { order: OrderId, machine: MachineId, offer: OfferId },
     /// The window for sealed bids is closed; bids are revealed until then.
@@ -76,13 +103,28 @@ pub enum Event {
     AuctionCleared { order: OrderId, bids: u32, unrevealed: u32, won: u32 },
 
     /// A slot was won.
-    LeaseGranted { lease: LeaseId, order: OrderId, job: JobId, machine: MachineId, party: PartyId, rate: Rate, claim_by_ms: TimeMs },
+    LeaseGranted {
+        lease: LeaseId,
+        order: OrderId,
+        job: JobId,
+        machine: MachineId,
+        party: PartyId,
+        rate: Rate,
+        claim_by_ms: TimeMs,
+    },
     /// The machine is ready.
     LeaseStarted { lease: LeaseId, job: JobId },
     /// The lease takes no more tasks; what is under verification is still decided.
     LeaseDraining { lease: LeaseId, job: JobId, reason: CloseReason },
     /// The lease is settled.
-    LeaseClosed { lease: LeaseId, job: JobId, party: PartyId, class: Name, reason: CloseReason, settlement: Settlement },
+    LeaseClosed {
+        lease: LeaseId,
+        job: JobId,
+        party: PartyId,
+        class: Name,
+        reason: CloseReason,
+        settlement: Settlement,
+    },
 
     /// Tasks were handed out.
     TasksClaimed { lease: LeaseId, job: JobId, attempts: Vec<(AttemptId, u32)> },
@@ -97,7 +139,14 @@ pub enum Event {
     /// A result was revealed.
     ResultRevealed { attempt: AttemptId, lease: LeaseId, job: JobId, task: u32, result: TaskResult },
     /// An attempt has its verdict.
-    AttemptJudged { attempt: AttemptId, lease: LeaseId, job: JobId, task: u32, verdict: Verdict, paid_msat: Msat },
+    AttemptJudged {
+        attempt: AttemptId,
+        lease: LeaseId,
+        job: JobId,
+        task: u32,
+        verdict: Verdict,
+        paid_msat: Msat,
+    },
     /// A task that had an unverified result runs again: whoever gave it was proven to cheat.
     TaskReopened { job: JobId, task: u32 },
     /// A task is finished.
@@ -106,7 +155,14 @@ pub enum Event {
     /// The job takes no more work; its settlement follows when its leases are closed.
     JobEnded { job: JobId, outcome: JobOutcome },
     /// The job is settled: everybody is paid, the rest of the budget is back with the buyer.
-    JobSettled { job: JobId, buyer: PartyId, outcome: JobOutcome, paid_msat: Msat, refunded_msat: Msat, receipt: Digest },
+    JobSettled {
+        job: JobId,
+        buyer: PartyId,
+        outcome: JobOutcome,
+        paid_msat: Msat,
+        refunded_msat: Msat,
+        receipt: Digest,
+    },
 
     /// Another version of the rules is in force.
     RulesActivated { version: u32 },

@@ -150,7 +150,9 @@ impl ReceiptBody {
         let row = state.job(job);
         let lease_receipt = |id: &LeaseId| {
             let lease = state.lease(*id);
-            let LeasePhase::Closed { reason, .. } = lease.phase else { panic!("{id} is settled before it is closed") };
+            let LeasePhase::Closed { reason, .. } = lease.phase else {
+                panic!("{id} is settled before it is closed")
+            };
             LeaseReceipt {
                 lease: *id,
                 machine: lease.machine,
@@ -215,7 +217,10 @@ impl ReceiptBody {
             return Err(BadReceipt::Sums(format!("attempts of {lease}, which is not on the receipt")));
         }
         if paid != u128::from(self.paid_msat.0) {
-            return Err(BadReceipt::Sums(format!("leases were paid {paid} msat, the receipt says {:?}", self.paid_msat)));
+            return Err(BadReceipt::Sums(format!(
+                "leases were paid {paid} msat, the receipt says {:?}",
+                self.paid_msat
+            )));
         }
         if u128::from(self.budget_msat.0) != paid + u128::from(self.refunded_msat.0) {
             return Err(BadReceipt::Sums("the budget is not what was paid plus what came back".into()));
@@ -250,7 +255,8 @@ impl LeaseReceipt {
             let is_unpaid = self.books.paid_msat == Msat::ZERO && self.books.compensation_msat == Msat::ZERO;
             return if is_unpaid { Ok(()) } else { wrong("a proven cheat was paid") };
         }
-        let bill = self.rate.bill(self.books.usage).map_err(|_| BadReceipt::Sums("a bill does not fit".into()))?;
+        let bill =
+            self.rate.bill(self.books.usage).map_err(|_| BadReceipt::Sums("a bill does not fit".into()))?;
         if bill != self.books.paid_msat {
             return wrong("the pay is not its rate times its usage");
         }
@@ -263,7 +269,13 @@ impl LeaseReceipt {
 
 impl Receipt {
     /// Puts the venue's signature and the proofs to a body.
-    pub fn sign(body: ReceiptBody, venue: &SecretKey, leaf: String, inclusion: InclusionProof, head: SignedHead) -> Receipt {
+    pub fn sign(
+        body: ReceiptBody,
+        venue: &SecretKey,
+        leaf: String,
+        inclusion: InclusionProof,
+        head: SignedHead,
+    ) -> Receipt {
         let signature = venue.sign(DOMAIN, &body.digest().0);
         Receipt { body, signature, leaf, inclusion, head }
     }
@@ -297,7 +309,8 @@ impl Receipt {
         if !announces {
             return Err(BadReceipt::WrongLeaf);
         }
-        verify_inclusion(&self.head.head, self.leaf.as_bytes(), &self.inclusion).map_err(|_| BadReceipt::NotIncluded)
+        verify_inclusion(&self.head.head, self.leaf.as_bytes(), &self.inclusion)
+            .map_err(|_| BadReceipt::NotIncluded)
     }
 }
 

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub enum Rejection {
     /// The statement's time is over.
-    #[error("the statement was good until {not_after_ms:?} and it is {now_ms:?}: check the clock of the signing machine")]
+    #[error(
+        "the statement was good until {not_after_ms:?} and it is {now_ms:?}: check the clock of the signing machine"
+    )]
     Expired {
         /// Its own limit.
         not_after_ms: TimeMs,
@@ -20,7 +22,9 @@ pub enum Rejection {
         now_ms: TimeMs,
     },
     /// The statement's time ends too far ahead.
-    #[error("the statement is good for more than ten minutes from now ({now_ms:?}): check the clock of the signing machine")]
+    #[error(
+        "the statement is good for more than ten minutes from now ({now_ms:?}): check the clock of the signing machine"
+    )]
     LifetimeTooLong {
         /// The venue's time.
         now_ms: TimeMs,
@@ -32,7 +36,9 @@ pub enum Rejection {
         position: u64,
     },
     /// The head that the signer says it saw is not one of this venue's.
-    #[error("the statement names a public head of size {size} that this venue never published: one of the two has forked")]
+    #[error(
+        "the statement names a public head of size {size} that this venue never published: one of the two has forked"
+    )]
     UnknownHead {
         /// The size it names.
         size: u64,
@@ -80,7 +86,9 @@ pub enum Rejection {
     #[error("the amounts do not fit: {0}")]
     Overflow(String),
     /// An attempt of another machine, an old attempt, or one that is settled: late results are dropped.
-    #[error("{attempt} is not open under this key any more: its task was given to another attempt or is settled")]
+    #[error(
+        "{attempt} is not open under this key any more: its task was given to another attempt or is settled"
+    )]
     Fenced {
         /// The attempt.
         attempt: AttemptId,
@@ -181,7 +189,9 @@ pub enum Conflict {
     #[error("is over")]
     Over,
     /// In an earlier or later phase.
-    #[error("is not taking this now: sealed bids are taken while the window is open, reveals after it has closed")]
+    #[error(
+        "is not taking this now: sealed bids are taken while the window is open, reveals after it has closed"
+    )]
     WrongPhase,
     /// Nothing to bid on.
     #[error("is not an auction")]
@@ -193,7 +203,9 @@ pub enum Conflict {
     #[error("has a bid of this machine already")]
     BidTwice,
     /// Does not open the seal, or is above the ceiling.
-    #[error("has no sealed bid of this machine that this price and salt open, or the price is above the ceiling")]
+    #[error(
+        "has no sealed bid of this machine that this price and salt open, or the price is above the ceiling"
+    )]
     BidMismatch,
     /// Not started, or ended.
     #[error("is not running")]
@@ -223,7 +235,9 @@ pub enum Conflict {
     #[error("needs the buyer's audit anchor, because its results are verified")]
     NeedsAnchor,
     /// Budget too small.
-    #[error("has a budget below what one attempt of every task may cost: raise the budget or lower the ceiling")]
+    #[error(
+        "has a budget below what one attempt of every task may cost: raise the budget or lower the ceiling"
+    )]
     BudgetTooSmall,
 }
 

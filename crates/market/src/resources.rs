@@ -61,7 +61,10 @@ impl Resources {
 
     /// Whether every count is in range and something is there at all.
     pub fn is_sane(&self) -> bool {
-        let gpus_sane = self.gpus.as_ref().is_none_or(|g| g.count > 0 && g.count <= 1 << 16 && g.memory_mib <= Self::MAX_COUNT);
+        let gpus_sane = self
+            .gpus
+            .as_ref()
+            .is_none_or(|g| g.count > 0 && g.count <= 1 << 16 && g.memory_mib <= Self::MAX_COUNT);
         let counts = [self.cpu_milli, self.memory_mib, self.disk_mib, self.upload_mbps];
         gpus_sane && self.cpu_milli > 0 && self.memory_mib > 0 && counts.iter().all(|n| *n <= Self::MAX_COUNT)
     }
@@ -105,7 +108,9 @@ impl Resources {
     /// `self + freed`, the inverse of [`Resources::minus`].
     pub fn plus(&self, freed: &Resources) -> Resources {
         let gpus = match (&self.gpus, &freed.gpus) {
-            (Some(have), Some(back)) => Some(Gpus { count: have.count.saturating_add(back.count), ..have.clone() }),
+            (Some(have), Some(back)) => {
+                Some(Gpus { count: have.count.saturating_add(back.count), ..have.clone() })
+            }
             (Some(have), None) => Some(have.clone()),
             (None, back) => back.clone(),
         };
@@ -146,7 +151,11 @@ mod tests {
 
     #[test]
     fn capacity_taken_and_given_back_is_the_same() {
-        let need = Resources { cpu_milli: 1_000, gpus: Some(Gpus { count: 1, ..machine().gpus.unwrap() }), ..Resources::default() };
+        let need = Resources {
+            cpu_milli: 1_000,
+            gpus: Some(Gpus { count: 1, ..machine().gpus.unwrap() }),
+            ..Resources::default()
+        };
         let left = machine().minus(&need).unwrap();
         assert_eq!(left.gpus.as_ref().unwrap().count, 1);
         assert_eq!(left.plus(&need), machine());
@@ -157,7 +166,10 @@ mod tests {
         let need = Resources { memory_mib: 20_000, ..Resources::default() };
         assert_eq!(machine().shortage(&need), Some(ResourceKind::Memory));
         let other = Some(Gpus { model: "h100".parse().unwrap(), count: 1, memory_mib: 1 });
-        assert_eq!(machine().shortage(&Resources { gpus: other, ..Resources::default() }), Some(ResourceKind::GpuModel));
+        assert_eq!(
+            machine().shortage(&Resources { gpus: other, ..Resources::default() }),
+            Some(ResourceKind::GpuModel)
+        );
         assert_eq!(machine().shortage(&Resources::default()), None);
     }
 }

@@ -62,7 +62,8 @@ const V1: Rules = Rules {
 
 /// Version 2: the same market with a tighter grace for lost machines, for venues whose machines are close by (and the
 /// demonstration, where nobody wants to wait a minute for a machine that died).
-const V2: Rules = Rules { version: 2, claim_grace_ms: 10_000, lost_grace_ms: 3_000, replica_claim_ms: 4_000, ..V1 };
+const V2: Rules =
+    Rules { version: 2, claim_grace_ms: 10_000, lost_grace_ms: 3_000, replica_claim_ms: 4_000, ..V1 };
 
 impl Rules {
     /// The rules that a new venue starts with.

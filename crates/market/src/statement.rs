@@ -96,7 +96,9 @@ pub enum StatementError {
         venue: PublicKey,
     },
     /// The signature is wrong.
-    #[error("the signature does not fit: it was made with another key or the statement was changed on its way")]
+    #[error(
+        "the signature does not fit: it was made with another key or the statement was changed on its way"
+    )]
     BadSignature,
 }
 
@@ -191,7 +193,14 @@ mod tests {
     }
 
     fn payload() -> Payload {
-        Payload { v: 1, venue: venue(), not_after_ms: TimeMs(5), nonce: u64::MAX, seen: None, command: Command::Tick }
+        Payload {
+            v: 1,
+            venue: venue(),
+            not_after_ms: TimeMs(5),
+            nonce: u64::MAX,
+            seen: None,
+            command: Command::Tick,
+        }
     }
 
     #[test]

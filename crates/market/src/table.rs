@@ -68,7 +68,10 @@ impl<K: From<u64> + Into<u64> + Copy, V> Table<K, V> {
     /// The rows with an id above `after`, by id.
     pub fn iter_after(&self, after: u64) -> impl Iterator<Item = (K, &V)> {
         let start = usize::try_from(after).unwrap_or(usize::MAX).min(self.rows.len());
-        self.rows[start..].iter().enumerate().filter_map(move |(i, row)| Some((K::from((start + i) as u64 + 1), row.as_deref()?)))
+        self.rows[start..]
+            .iter()
+            .enumerate()
+            .filter_map(move |(i, row)| Some((K::from((start + i) as u64 + 1), row.as_deref()?)))
     }
 }
 

@@ -49,7 +49,10 @@ impl Msat {
     /// `self × numerator ÷ denominator`, rounded as told; [`Overflow`] when the result does not fit or the
     /// denominator is zero.
     pub fn scale(self, numerator: u64, denominator: u64, rounding: Rounding) -> Result<Msat, Overflow> {
-        mul_div(self.0, numerator, denominator, rounding).map(Msat).filter(|v| *v <= Msat::MAX).ok_or(Overflow)
+        mul_div(self.0, numerator, denominator, rounding)
+            .map(Msat)
+            .filter(|v| *v <= Msat::MAX)
+            .ok_or(Overflow)
     }
 }
 
@@ -125,7 +128,8 @@ pub fn deserialize_u64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64
             Ok(value)
         }
         fn visit_i64<E: de::Error>(self, value: i64) -> Result<u64, E> {
-            u64::try_from(value).map_err(|_| E::custom("a negative number where only zero or more makes sense"))
+            u64::try_from(value)
+                .map_err(|_| E::custom("a negative number where only zero or more makes sense"))
         }
         fn visit_str<E: de::Error>(self, text: &str) -> Result<u64, E> {
             if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
@@ -232,7 +236,9 @@ mod tests {
 
     #[test]
     fn negative_fractional_and_impossible_amounts_are_refused() {
-        for text in ["-1", "1.5", "\"-1\"", "\"+1\"", "\"\"", "2100000000000000001", "\"99999999999999999999\""] {
+        for text in
+            ["-1", "1.5", "\"-1\"", "\"+1\"", "\"\"", "2100000000000000001", "\"99999999999999999999\""]
+        {
             assert!(serde_json::from_str::<Msat>(text).is_err(), "{text}");
         }
     }

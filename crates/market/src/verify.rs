@@ -190,7 +190,10 @@ pub fn judge(results: &[TaskResult], needed: u8, limit: u8) -> Judgement {
     match best {
         Some(result) if agreeing >= usize::from(needed) => {
             let escalated = results.len() > usize::from(needed);
-            Judgement::Agreed { result: *result, convicts: needed >= 2 && escalated && agreeing < results.len() }
+            Judgement::Agreed {
+                result: *result,
+                convicts: needed >= 2 && escalated && agreeing < results.len(),
+            }
         }
         Some(_) | None if results.len() >= usize::from(limit) => Judgement::Undecided,
         Some(_) | None => {
@@ -242,7 +245,9 @@ mod tests {
     #[test]
     fn draws_follow_the_bonds() {
         let candidates = [(PartyId(1), 0), (PartyId(2), 3)];
-        let wins = (0..4_000).filter(|turn| draw(&Digest([5; 32]), 0, *turn, &candidates) == Some(PartyId(2))).count();
+        let wins = (0..4_000)
+            .filter(|turn| draw(&Digest([5; 32]), 0, *turn, &candidates) == Some(PartyId(2)))
+            .count();
         assert!((2_850..3_150).contains(&wins), "{wins} of 4000 for three quarters of the weight");
         assert_eq!(draw(&Digest([5; 32]), 0, 0, &[]), None);
     }

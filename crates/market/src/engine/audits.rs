@@ -1,7 +1,7 @@
 //! Audit rounds: anchors, links, seeds, and the draw of who runs replicas.
 
 use super::{
-    Engine, Actor,
+    Actor, Engine,
     state::{JobPhase, KnownLink, LeasePhase, Round, Timer},
 };
 use crate::{
@@ -24,7 +24,9 @@ impl Engine {
     pub(super) fn anchor_audits(&mut self, job: JobId, anchor: Digest) -> Result<Reply, Rejection> {
         let row = self.state.jobs.get_mut(job).ok_or(Rejection::Unknown(Entity::Job(job)))?;
         match &mut row.audits {
-            Some(audits) if audits.venue.is_none() => audits.venue = Some(KnownLink { link: anchor, round: 0 }),
+            Some(audits) if audits.venue.is_none() => {
+                audits.venue = Some(KnownLink { link: anchor, round: 0 })
+            }
             Some(_) | None => return Err(Rejection::conflict(Entity::Job(job), Conflict::Anchored)),
         }
         Ok(Reply::Done)
@@ -48,7 +50,8 @@ impl Engine {
         if let Some(audits) = &mut self.state.job_mut(job).audits {
             audits.next_round += 1;
             let until = reveal_by_ms;
-            audits.open = Some(Round { number: round, root, attempts, buyer_link: None, venue_link: None, until });
+            audits.open =
+                Some(Round { number: round, root, attempts, buyer_link: None, venue_link: None, until });
         }
         self.set_timer(reveal_by_ms, Timer::Links(job, round));
         self.emit(Event::RoundOpened { job, round, root, reveal_by_ms });
@@ -111,7 +114,10 @@ impl Engine {
     }
 
     fn seed_round(&mut self, job: JobId) {
-        let Some(round) = self.state.job_mut(job).audits.as_mut().and_then(|audits| audits.open.take()) else { return };
+        let Some(round) = self.state.job_mut(job).audits.as_mut().and_then(|audits| audits.open.take())
+        else {
+            return;
+        };
         let (buyer_withheld, venue_withheld) = (round.buyer_link.is_none(), round.venue_link.is_none());
         let seed = seed(round.buyer_link.as_ref(), round.venue_link.as_ref(), &round.root);
         let number = round.number;
@@ -249,7 +255,8 @@ impl Engine {
     /// A drawn party did not take its replica in time: somebody else is drawn.
     pub(super) fn replica_claim_is_due(&mut self, job: JobId, task: u32, turn: u32) {
         let Some(row) = self.state.jobs.get_mut(job) else { return };
-        let party = row.drawn.iter().find(|(_, tasks)| tasks.get(&task) == Some(&turn)).map(|(party, _)| *party);
+        let party =
+            row.drawn.iter().find(|(_, tasks)| tasks.get(&task) == Some(&turn)).map(|(party, _)| *party);
         let Some(party) = party else { return };
         if let Some(tasks) = row.drawn.get_mut(&party) {
             tasks.remove(&task);

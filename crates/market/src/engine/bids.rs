@@ -22,7 +22,13 @@ const BIDS_MAX: usize = 10_000;
 const STANDING_EXTRA: usize = 64;
 
 impl Engine {
-    pub(super) fn commit_bid(&mut self, actor: Actor, order: OrderId, offer: OfferId, seal: Digest) -> Result<Reply, Rejection> {
+    pub(super) fn commit_bid(
+        &mut self,
+        actor: Actor,
+        order: OrderId,
+        offer: OfferId,
+        seal: Digest,
+    ) -> Result<Reply, Rejection> {
         let row = self.state.orders.get(order).ok_or(Rejection::Unknown(Entity::Order(order)))?;
         let bidder = self.state.offers.get(offer).ok_or(Rejection::Unknown(Entity::Offer(offer)))?;
         self.check_controls(actor, bidder.machine)?;

@@ -119,8 +119,10 @@ impl Engine {
         if !job.spec.duplicate_stragglers || job.running == 0 || job.mean_task_ms == 0 {
             return None;
         }
-        let too_long = (job.mean_task_ms * u64::from(self.rules.straggler_factor)).max(self.rules.straggler_min_ms);
-        let others = job.leases.iter().map(|id| self.state.lease(*id)).filter(|other| other.party != row.party);
+        let too_long =
+            (job.mean_task_ms * u64::from(self.rules.straggler_factor)).max(self.rules.straggler_min_ms);
+        let others =
+            job.leases.iter().map(|id| self.state.lease(*id)).filter(|other| other.party != row.party);
         let attempts = others.flat_map(|other| &other.open_attempts).map(|id| self.state.attempt(*id));
         let late = attempts.filter(|attempt| {
             matches!(attempt.phase, AttemptPhase::Running { .. })
@@ -199,7 +201,8 @@ impl Engine {
     pub(super) fn note_task_time(&mut self, job: JobId, claimed_at: TimeMs) {
         let took = self.now().since(claimed_at).max(1);
         let job = self.state.job_mut(job);
-        job.mean_task_ms = if job.mean_task_ms == 0 { took } else { (job.mean_task_ms * 7 + took) / 8 }.max(1);
+        job.mean_task_ms =
+            if job.mean_task_ms == 0 { took } else { (job.mean_task_ms * 7 + took) / 8 }.max(1);
     }
 }
 

@@ -22,7 +22,9 @@ impl Engine {
     pub(super) fn tick(&mut self) -> Result<Reply, Rejection> {
         let now = self.now();
         for _ in 0..TIMERS_PER_TICK_MAX {
-            let Some((_, timer)) = self.state.timers.first().filter(|(at, _)| *at <= now).copied() else { break };
+            let Some((_, timer)) = self.state.timers.first().filter(|(at, _)| *at <= now).copied() else {
+                break;
+            };
             self.state.timers.pop_first();
             self.fire(timer);
         }
@@ -61,7 +63,8 @@ impl Engine {
     fn replica_wait_is_over(&mut self, job: JobId, task: u32) {
         let Some(row) = self.state.jobs.get(job) else { return };
         let task_row = row.task(task);
-        let is_due = task_row.outcome.is_none() && task_row.replicas_until.is_some_and(|until| until <= self.now());
+        let is_due =
+            task_row.outcome.is_none() && task_row.replicas_until.is_some_and(|until| until <= self.now());
         if is_due && !task_row.open.is_empty() {
             self.leave_undecided(job, task, InconclusiveReason::NoReplicas);
         }
@@ -95,7 +98,11 @@ impl Engine {
         if is_work_back {
             self.try_open_orders(OfferRole::Work);
         }
-        if changed { Ok(Reply::Done) } else { Err(Rejection::Flaw("no machine's presence changes by that".into())) }
+        if changed {
+            Ok(Reply::Done)
+        } else {
+            Err(Rejection::Flaw("no machine's presence changes by that".into()))
+        }
     }
 
     fn presence(&self, machine: MachineId) -> Option<Presence> {

@@ -17,7 +17,13 @@ use std::collections::BTreeSet;
 
 impl Engine {
     /// Gives a slot (or an audit's replica work) to an offer. `None` when the escrow cannot fund a lease by time.
-    pub(super) fn grant_lease(&mut self, order_id: OrderId, offer: OfferId, rate: Rate, is_audit: bool) -> Option<LeaseId> {
+    pub(super) fn grant_lease(
+        &mut self,
+        order_id: OrderId,
+        offer: OfferId,
+        rate: Rate,
+        is_audit: bool,
+    ) -> Option<LeaseId> {
         let order = self.state.order(order_id);
         let (job, buyer, resources) = (order.job, order.buyer, order.terms.needs.resources.clone());
         let row = self.state.offer(offer);
@@ -27,10 +33,12 @@ impl Engine {
         if rate.unit == Unit::Ms {
             // A lease never runs unfunded: all that it can cost is set aside, and it is no longer than that lasts.
             let escrow = self.state.ledger.available(Account::Escrow(job));
-            let affordable = mul_div(escrow.0, rate.per, rate.msat.0.max(1), Rounding::Down).unwrap_or(u64::MAX);
+            let affordable =
+                mul_div(escrow.0, rate.per, rate.msat.0.max(1), Rounding::Down).unwrap_or(u64::MAX);
             max_ms = max_ms.min(affordable);
             let amount = rate.ceiling(max_ms).ok().filter(|amount| amount.0 > 0)?;
-            let posting = self.state.ledger.pend(Account::Escrow(job), Account::Earnings(party), amount).ok()?;
+            let posting =
+                self.state.ledger.pend(Account::Escrow(job), Account::Earnings(party), amount).ok()?;
             self.post_event(posting);
             reserved = Some(posting.transfer);
         }
@@ -61,7 +69,15 @@ impl Engine {
         job_row.leases.push(lease);
         job_row.open_leases += 1;
         self.set_timer(start_by, Timer::LeaseStart(lease));
-        self.emit(Event::LeaseGranted { lease, order: order_id, job, machine, party, rate, claim_by_ms: start_by });
+        self.emit(Event::LeaseGranted {
+            lease,
+            order: order_id,
+            job,
+            machine,
+            party,
+            rate,
+            claim_by_ms: start_by,
+        });
         Some(lease)
     }
 
@@ -123,7 +139,11 @@ impl Engine {
         self.emit(Event::LeaseDraining { lease, job, reason });
         let failed = matches!(
             reason,
-            CloseReason::Lost | CloseReason::NeverStarted | CloseReason::Quit | CloseReason::Cheated | CloseReason::Dismissed
+            CloseReason::Lost
+                | CloseReason::NeverStarted
+                | CloseReason::Quit
+                | CloseReason::Cheated
+                | CloseReason::Dismissed
         );
         if failed {
             self.state.job_mut(job).avoid.insert(machine);

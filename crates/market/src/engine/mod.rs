@@ -49,8 +49,8 @@ use crate::{
     units::{Msat, TimeMs},
 };
 pub use invariants::Violation;
-use state::{KeyOwner, Presence};
 pub use state::State;
+use state::{KeyOwner, Presence};
 
 /// What an accepted command led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,9 +87,8 @@ enum Actor {
 impl Engine {
     /// A market without history.
     pub fn new(venue: PublicKey) -> Engine {
-        Engine::restore(State::new(venue, Rules::FIRST.version)).unwrap_or_else(|version| {
-            unreachable!("rules version {version} is this program's own")
-        })
+        Engine::restore(State::new(venue, Rules::FIRST.version))
+            .unwrap_or_else(|version| unreachable!("rules version {version} is this program's own"))
     }
 
     /// A market with the state of a snapshot. An error names a rules version that this program does not know.
@@ -136,7 +135,10 @@ impl Engine {
         match self.admit(statement).and_then(|()| self.dispatch(statement)) {
             Ok(reply) => Ok(self.accept(statement, reply)),
             Err(rejection) => {
-                assert!(self.events.is_empty() && self.effects.is_empty(), "a rejected command changed the state");
+                assert!(
+                    self.events.is_empty() && self.effects.is_empty(),
+                    "a rejected command changed the state"
+                );
                 self.state.now = before;
                 Err(rejection)
             }
@@ -199,7 +201,9 @@ impl Engine {
             }
             Command::LockBond { amount_msat } => self.lock_bond(actor, *amount_msat),
             Command::UnlockBond { amount_msat } => self.unlock_bond(actor, *amount_msat),
-            Command::PlaceOrder { terms, job, audit_anchor } => self.place_order(actor, terms, job, *audit_anchor),
+            Command::PlaceOrder { terms, job, audit_anchor } => {
+                self.place_order(actor, terms, job, *audit_anchor)
+            }
             Command::CancelJob { job } => self.cancel_job(actor, *job),
             Command::DismissLease { lease } => self.dismiss_lease(actor, *lease),
             Command::RevealBuyerLink(link) => self.reveal_buyer_link(actor, link),
@@ -207,7 +211,9 @@ impl Engine {
             Command::ChangeOffer { offer, terms } => self.change_offer(actor, *offer, terms),
             Command::WithdrawOffer { offer } => self.withdraw_offer(actor, *offer),
             Command::CommitBid { order, offer, seal } => self.commit_bid(actor, *order, *offer, *seal),
-            Command::RevealBid { order, offer, rate, salt } => self.reveal_bid(actor, *order, *offer, rate, salt),
+            Command::RevealBid { order, offer, rate, salt } => {
+                self.reveal_bid(actor, *order, *offer, rate, salt)
+            }
             Command::StartLease { lease } => self.start_lease(actor, *lease),
             Command::QuitLease { lease } => self.quit_lease(actor, *lease),
             Command::ClaimTasks { claims } => self.claim_tasks(actor, claims),
@@ -229,7 +235,9 @@ impl Engine {
                 self.top_up_invoiced(*topup, bolt11, *payment_hash, *expires_at_ms)
             }
             Command::TopUpOutcome { topup, outcome } => self.top_up_outcome(*topup, *outcome),
-            Command::WithdrawalOutcome { withdrawal, outcome } => self.withdrawal_outcome(*withdrawal, outcome),
+            Command::WithdrawalOutcome { withdrawal, outcome } => {
+                self.withdrawal_outcome(*withdrawal, outcome)
+            }
             Command::AnchorAudits { job, anchor } => self.anchor_audits(*job, *anchor),
             Command::RevealVenueLink(link) => self.reveal_venue_link(link),
             Command::Verdict { attempt, .. } => self.venue_verdict(*attempt),
@@ -301,7 +309,10 @@ impl Engine {
 }
 
 /// The answer to a batch: item by item, or a rejection when nothing of it could be done.
-fn batch_reply<T>(items: Vec<Item<T>>, reply: impl FnOnce(Vec<Item<T>>) -> Reply) -> Result<Reply, Rejection> {
+fn batch_reply<T>(
+    items: Vec<Item<T>>,
+    reply: impl FnOnce(Vec<Item<T>>) -> Reply,
+) -> Result<Reply, Rejection> {
     if items.iter().any(|item| matches!(item, Item::Done(_))) {
         return Ok(reply(items));
     }

@@ -48,11 +48,21 @@ impl Engine {
         check_invoice(bolt11)?;
         row.invoice = Some(TopupInvoice { bolt11: bolt11.to_owned(), payment_hash, expires_at_ms });
         let party = row.party;
-        self.emit(Event::TopUpInvoiced { topup, party, bolt11: bolt11.to_owned(), payment_hash, expires_at_ms });
+        self.emit(Event::TopUpInvoiced {
+            topup,
+            party,
+            bolt11: bolt11.to_owned(),
+            payment_hash,
+            expires_at_ms,
+        });
         Ok(Reply::Done)
     }
 
-    pub(super) fn top_up_outcome(&mut self, topup: TopupId, outcome: TopUpOutcome) -> Result<Reply, Rejection> {
+    pub(super) fn top_up_outcome(
+        &mut self,
+        topup: TopupId,
+        outcome: TopUpOutcome,
+    ) -> Result<Reply, Rejection> {
         let row = self.state.topups.get_mut(topup).ok_or(Rejection::Unknown(Entity::TopUp(topup)))?;
         let (party, was_expired) = (row.party, row.is_expired);
         match outcome {
@@ -87,7 +97,9 @@ impl Engine {
         self.check_payment(party, amount_msat)?;
         check_invoice(bolt11)?;
         if self.state.payment_hashes.contains(&payment_hash) {
-            return Err(Rejection::Flaw("this invoice is being paid or was paid already: make a new one".into()));
+            return Err(Rejection::Flaw(
+                "this invoice is being paid or was paid already: make a new one".into(),
+            ));
         }
         let account = Account::Available(party);
         let (needed, available) = (amount_msat.add(max_fee_msat)?, self.state.ledger.available(account));
@@ -121,7 +133,11 @@ impl Engine {
         Ok(Reply::Withdrawal(withdrawal))
     }
 
-    pub(super) fn withdrawal_outcome(&mut self, id: WithdrawalId, outcome: &WithdrawalOutcome) -> Result<Reply, Rejection> {
+    pub(super) fn withdrawal_outcome(
+        &mut self,
+        id: WithdrawalId,
+        outcome: &WithdrawalOutcome,
+    ) -> Result<Reply, Rejection> {
         let row = self.state.withdrawals.get_mut(id).ok_or(Rejection::Unknown(Entity::Withdrawal(id)))?;
         let party = row.party;
         match outcome {
@@ -150,7 +166,11 @@ impl Engine {
                     self.void_reserved(transfer);
                 }
                 self.state.payment_hashes.remove(&hash);
-                self.emit(Event::WithdrawalFailed { withdrawal: id, party, reason: reason.chars().take(200).collect() });
+                self.emit(Event::WithdrawalFailed {
+                    withdrawal: id,
+                    party,
+                    reason: reason.chars().take(200).collect(),
+                });
             }
         }
         self.state.withdrawals.remove(id);

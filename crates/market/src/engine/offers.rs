@@ -18,7 +18,12 @@ const OFFERS_PER_MACHINE_MAX: usize = 256;
 const ORDERS_TRIED_MAX: usize = 32;
 
 impl Engine {
-    pub(super) fn post_offer(&mut self, actor: Actor, machine: MachineId, terms: &OfferTerms) -> Result<Reply, Rejection> {
+    pub(super) fn post_offer(
+        &mut self,
+        actor: Actor,
+        machine: MachineId,
+        terms: &OfferTerms,
+    ) -> Result<Reply, Rejection> {
         let row = self.state.machines.get(machine).ok_or(Rejection::Unknown(Entity::Machine(machine)))?;
         self.check_controls(actor, machine)?;
         if row.presence == Presence::Revoked {
@@ -37,7 +42,12 @@ impl Engine {
         Ok(Reply::Offer(offer))
     }
 
-    pub(super) fn change_offer(&mut self, actor: Actor, offer: OfferId, terms: &OfferTerms) -> Result<Reply, Rejection> {
+    pub(super) fn change_offer(
+        &mut self,
+        actor: Actor,
+        offer: OfferId,
+        terms: &OfferTerms,
+    ) -> Result<Reply, Rejection> {
         let row = self.state.offers.get(offer).ok_or(Rejection::Unknown(Entity::Offer(offer)))?;
         self.check_controls(actor, row.machine)?;
         self.check_terms(row.machine, terms)?;

@@ -43,7 +43,13 @@ impl Engine {
             return Err(Rejection::conflict(Entity::Job(job), Conflict::NeedsAnchor));
         };
         self.transfer(Account::Available(buyer), Account::Escrow(job), terms.budget_msat)?;
-        self.state.orders.push(Order { job, buyer, terms: terms.clone(), phase: OrderPhase::Open, held_slots: 0 });
+        self.state.orders.push(Order {
+            job,
+            buyer,
+            terms: terms.clone(),
+            phase: OrderPhase::Open,
+            held_slots: 0,
+        });
         self.state.jobs.push(self.new_job(order, buyer, spec, audits));
         let mut public_terms = terms.clone();
         public_terms.budget_msat = Msat::ZERO;
@@ -126,7 +132,8 @@ impl Engine {
     /// A further lease makes sense only while there are tasks that nobody has taken.
     fn has_unclaimed_work(&self, job: JobId) -> bool {
         let job = self.state.job(job);
-        job.is_active() && (job.next_fresh < job.spec.tasks || !job.again.is_empty() || !job.starved.is_empty())
+        job.is_active()
+            && (job.next_fresh < job.spec.tasks || !job.again.is_empty() || !job.starved.is_empty())
     }
 
     /// The best offers by score, best first, at most `wanted`. Quality is at most 1, so a score is never below the
@@ -134,9 +141,10 @@ impl Engine {
     pub(super) fn best_offers(&self, order: OrderId, wanted: usize) -> Vec<(u128, OfferId)> {
         let terms = &self.state.order(order).terms;
         let mut best: BTreeSet<(u128, OfferId)> = BTreeSet::new();
-        let candidates = self.index.cheapest(Wanted::work(terms), self.rules.match_search_max as usize, |id| {
-            self.state.offers.get(id).map(|offer| &offer.terms)
-        });
+        let candidates =
+            self.index.cheapest(Wanted::work(terms), self.rules.match_search_max as usize, |id| {
+                self.state.offers.get(id).map(|offer| &offer.terms)
+            });
         for offer in candidates {
             let price = price_key(&self.state.offer(offer).terms.rate);
             if best.len() >= wanted && best.last().is_some_and(|(worst, _)| price >= *worst) {
@@ -200,7 +208,10 @@ fn smallest_budget(terms: &OrderTerms, spec: &JobSpec) -> Result<Msat, Rejection
 }
 
 /// `None` when a verified job comes without an anchor.
-#[expect(clippy::option_option, reason = "outer: whether the order is complete; inner: whether there are audits")]
+#[expect(
+    clippy::option_option,
+    reason = "outer: whether the order is complete; inner: whether there are audits"
+)]
 fn new_audits(is_verified: bool, anchor: Option<Digest>) -> Option<Option<Audits>> {
     if !is_verified {
         return Some(None);

@@ -23,20 +23,20 @@ impl Engine {
         };
         self.check_key_is_new(&key)?;
         check_label(label)?;
-        let row = Party {
-            key,
-            label: label.to_owned(),
-            is_operators: false,
-            open_leases: 0,
-            open_payments: 0,
-        };
+        let row =
+            Party { key, label: label.to_owned(), is_operators: false, open_leases: 0, open_payments: 0 };
         let party = self.state.parties.push(row);
         self.state.keys.insert(key, KeyOwner::Party(party));
         self.emit(Event::PartyRegistered { party, key, label: label.to_owned() });
         Ok(Reply::Party(party))
     }
 
-    pub(super) fn rotate_key(&mut self, actor: Actor, new_key: &PublicKey, consent: &Signature) -> Result<Reply, Rejection> {
+    pub(super) fn rotate_key(
+        &mut self,
+        actor: Actor,
+        new_key: &PublicKey,
+        consent: &Signature,
+    ) -> Result<Reply, Rejection> {
         let party = self.signing_party(actor)?;
         self.check_key_is_new(new_key)?;
         let old_key = self.state.party(party).key;
@@ -61,7 +61,11 @@ impl Engine {
     ) -> Result<Reply, Rejection> {
         let party = self.signing_party(actor)?;
         if let Some(KeyOwner::Machine(machine)) = self.state.keys.get(key) {
-            let is = if self.state.machine(*machine).party == party { Conflict::KeyTaken } else { Conflict::OwnedByAnother };
+            let is = if self.state.machine(*machine).party == party {
+                Conflict::KeyTaken
+            } else {
+                Conflict::OwnedByAnother
+            };
             return Err(Rejection::conflict(Entity::Machine(*machine), is));
         }
         self.check_key_is_new(key)?;
@@ -123,5 +127,9 @@ impl Engine {
 }
 
 fn check_label(label: &str) -> Result<(), Rejection> {
-    if is_label(label) { Ok(()) } else { Err(Rejection::Flaw("a label has 1 to 64 printable characters".into())) }
+    if is_label(label) {
+        Ok(())
+    } else {
+        Err(Rejection::Flaw("a label has 1 to 64 printable characters".into()))
+    }
 }

@@ -48,7 +48,8 @@ impl Engine {
         if self.now() > deadline {
             return Err(Rejection::Fenced { attempt });
         }
-        let (lease, job, task, is_replica, claimed_at) = (row.lease, row.job, row.task, row.is_replica, row.claimed_at);
+        let (lease, job, task, is_replica, claimed_at) =
+            (row.lease, row.job, row.task, row.is_replica, row.claimed_at);
         self.state.attempt_mut(attempt).phase = AttemptPhase::Committed { seal: commit.seal };
         self.state.job_mut(job).running -= 1;
         self.note_task_time(job, claimed_at);
@@ -86,7 +87,9 @@ impl Engine {
             AttemptPhase::Committed { .. } => {
                 return Err(Rejection::conflict(Entity::Attempt(attempt), Conflict::NotOpen));
             }
-            AttemptPhase::Running { .. } | AttemptPhase::Revealed => return Err(Rejection::Fenced { attempt }),
+            AttemptPhase::Running { .. } | AttemptPhase::Revealed => {
+                return Err(Rejection::Fenced { attempt });
+            }
         };
         let (job, task, lease) = (row.job, row.task, row.lease);
         if seal(task, attempt, row.party, &reveal.salt, &reveal.result) != sealed {
@@ -100,9 +103,14 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn abandon_attempts(&mut self, actor: Actor, attempts: &[Abandon]) -> Result<Reply, Rejection> {
+    pub(super) fn abandon_attempts(
+        &mut self,
+        actor: Actor,
+        attempts: &[Abandon],
+    ) -> Result<Reply, Rejection> {
         check_batch(attempts.len())?;
-        let items = attempts.iter().map(|item| self.abandon(actor, item.attempt, item.reason).into()).collect();
+        let items =
+            attempts.iter().map(|item| self.abandon(actor, item.attempt, item.reason).into()).collect();
         batch_reply(items, Reply::Items)
     }
 
@@ -127,7 +135,9 @@ impl Engine {
         let (job, task) = (row.job, row.task);
         match row.phase {
             AttemptPhase::Committed { .. } | AttemptPhase::Open { .. } => {}
-            AttemptPhase::Running { .. } | AttemptPhase::Revealed => return Err(Rejection::Fenced { attempt }),
+            AttemptPhase::Running { .. } | AttemptPhase::Revealed => {
+                return Err(Rejection::Fenced { attempt });
+            }
         }
         self.void_attempt(attempt, Verdict::Inconclusive { reason: InconclusiveReason::Venue });
         self.advance_task(job, task);

@@ -20,7 +20,12 @@ const FORGET_AFTER_MS: u64 = 86_400_000;
 impl Engine {
     /// How a job has ended whose tasks all have an outcome.
     pub(super) fn outcome_of(&self, job: JobId) -> JobOutcome {
-        let all_done = self.state.job(job).tasks.iter().all(|task| matches!(task.outcome, Some(TaskOutcome::Done { .. })));
+        let all_done = self
+            .state
+            .job(job)
+            .tasks
+            .iter()
+            .all(|task| matches!(task.outcome, Some(TaskOutcome::Done { .. })));
         if all_done { JobOutcome::Completed } else { JobOutcome::Partial }
     }
 
@@ -164,7 +169,8 @@ impl Engine {
             let job = self.state.job_mut(job);
             job.paid_msat = job.paid_msat.saturating_sub(earned);
             let books = &mut self.state.lease_mut(lease).books;
-            (books.clawed_back_msat, books.paid_msat, books.compensation_msat) = (earned, Msat::ZERO, Msat::ZERO);
+            (books.clawed_back_msat, books.paid_msat, books.compensation_msat) =
+                (earned, Msat::ZERO, Msat::ZERO);
             return;
         }
         let fee = self.fee_of(earned);

@@ -4,8 +4,8 @@
 use crate::{
     event::{JobOutcome, TaskOutcome, Verdict},
     id::{
-        AttemptId, Digest, JobId, LeaseId, MachineId, OfferId, OrderId, PartyId, PaymentHash, TopupId, TransferId,
-        WithdrawalId,
+        AttemptId, Digest, JobId, LeaseId, MachineId, OfferId, OrderId, PartyId, PaymentHash, TopupId,
+        TransferId, WithdrawalId,
     },
     job::JobSpec,
     key::PublicKey,

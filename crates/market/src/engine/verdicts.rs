@@ -138,7 +138,8 @@ impl Engine {
 
     /// Enough parties agree. They are paid; the others are not, and are convicted where that is proven.
     fn agree(&mut self, job: JobId, task: u32, votes: &[Vote], result: TaskResult, convicts: bool) {
-        let agreeing: Vec<AttemptId> = votes.iter().filter(|v| v.result == result).map(|v| v.attempt).collect();
+        let agreeing: Vec<AttemptId> =
+            votes.iter().filter(|v| v.result == result).map(|v| v.attempt).collect();
         let is_verified = agreeing.len() >= 2;
         let count = u8::try_from(agreeing.len()).unwrap_or(u8::MAX);
         let verdict = Verdict::Accepted { quality_ppm: PPM as u32, agreeing: count, verified: is_verified };
@@ -172,7 +173,13 @@ impl Engine {
     }
 
     /// Pays for an accepted attempt: the bill for the lease's usage so far, less what was posted before.
-    fn accept_attempt(&mut self, attempt: AttemptId, result: &TaskResult, verdict: Verdict, is_verified: bool) -> Msat {
+    fn accept_attempt(
+        &mut self,
+        attempt: AttemptId,
+        result: &TaskResult,
+        verdict: Verdict,
+        is_verified: bool,
+    ) -> Msat {
         let row = self.state.attempt(attempt);
         let (lease_id, reserved) = (row.lease, row.reserved);
         let lease = self.state.lease_mut(lease_id);
@@ -243,7 +250,13 @@ impl Engine {
         self.close_attempt(attempt, verdict, result, Msat::ZERO);
     }
 
-    fn close_attempt(&mut self, attempt: AttemptId, verdict: Verdict, result: Option<TaskResult>, paid_msat: Msat) {
+    fn close_attempt(
+        &mut self,
+        attempt: AttemptId,
+        verdict: Verdict,
+        result: Option<TaskResult>,
+        paid_msat: Msat,
+    ) {
         let Some(row) = self.state.attempts.remove(&attempt) else { return };
         let (lease, job, task) = (row.lease, row.job, row.task);
         let job_row = self.state.job_mut(job);
@@ -329,7 +342,10 @@ impl Engine {
         let mut touched = Vec::new();
         for attempt in self.state.lease(lease).open_attempts.clone() {
             touched.push(self.state.attempt(attempt).task);
-            self.void_attempt(attempt, Verdict::Rejected { reason: RejectReason::LeaseCheated, evidence: None });
+            self.void_attempt(
+                attempt,
+                Verdict::Rejected { reason: RejectReason::LeaseCheated, evidence: None },
+            );
         }
         for task in touched {
             self.advance_task(job, task);
@@ -361,7 +377,8 @@ impl Engine {
                 judged.attempt == attempt && judged.lease == lease && unverified
             })
         };
-        let numbers = row.tasks.iter().zip(0..).filter(|(task, _)| rests_on_it(task)).map(|(_, number)| number);
+        let numbers =
+            row.tasks.iter().zip(0..).filter(|(task, _)| rests_on_it(task)).map(|(_, number)| number);
         let numbers: Vec<u32> = numbers.collect();
         for task in &numbers {
             row.task_mut(*task).outcome = None;
