@@ -2,7 +2,7 @@
 
 use super::{
     Actor, Engine,
-    state::{JobPhase, KnownLink, LeasePhase, Round, Timer},
+    state::{JobPhase, KnownLink, Round, Timer},
 };
 use crate::{
     command::AuditLink,
@@ -199,7 +199,7 @@ impl Engine {
         self.state.job_mut(job).starved.insert(task);
     }
 
-    /// Who could run a replica of a task: parties with a running lease of the job, and validators with a matching
+    /// Who could run a replica of a task: parties with a lease of the job, and validators with a matching
     /// offer. One replica for each party; never the buyer, never the operator's own; only those whom the buyer named,
     /// if any. The weight is the bond in satoshi; an offer is there when the party needs a lease first.
     fn replica_candidates(&self, job: JobId, task: u32) -> BTreeMap<PartyId, (u64, Option<OfferId>)> {
@@ -221,7 +221,7 @@ impl Engine {
         let weight = |party: PartyId| self.bond(party).0 / 1_000 + 1;
         let mut candidates = BTreeMap::new();
         for lease in row.leases.iter().map(|id| self.state.lease(*id)) {
-            if matches!(lease.phase, LeasePhase::Running { .. }) && may(lease.party) {
+            if lease.phase.is_held() && may(lease.party) {
                 candidates.insert(lease.party, (weight(lease.party), None));
             }
         }
