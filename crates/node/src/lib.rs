@@ -3,3 +3,5 @@
 pub mod api;
 pub mod client;
 pub mod journal;
+pub mod venue;
+pub mod provider;
