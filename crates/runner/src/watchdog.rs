@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::Instant,
 };
@@ -41,11 +41,18 @@ impl Shared {
 }
 
 impl Watchdog {
-    /// Starts the thread; fails where the system allows no more threads.
+    /// Starts the thread and waits until it runs: a sandbox that is closed next forbids what threads do while they
+    /// start. Fails where the system allows no more threads.
     pub(crate) fn start(engine: wasmtime::Engine) -> std::io::Result<Watchdog> {
         let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
         let watched = shared.clone();
-        thread::Builder::new().name("watchdog".into()).spawn(move || watch(&watched, &engine))?;
+        let (started, wait_for_start) = mpsc::channel();
+        thread::Builder::new().name("watchdog".into()).spawn(move || {
+            // Nobody can have stopped waiting.
+            let _ = started.send(());
+            watch(&watched, &engine);
+        })?;
+        wait_for_start.recv().map_err(std::io::Error::other)?;
         Ok(Watchdog { shared })
     }
 
