@@ -26,7 +26,7 @@ pub const OFFERS_LOOKED_AT: usize = 10_000;
 /// How the standing offers compare with the terms of an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Survey {
-    /// All standing offers of machines that run tasks or audits.
+    /// All standing offers.
     pub offers: u64,
     /// How many of them were looked at, spread evenly.
     pub looked_at: u32,
@@ -162,9 +162,12 @@ impl fmt::Display for Survey {
         if *offers == 0 {
             return writeln!(f, "there are no standing offers");
         }
-        writeln!(f, "{fit} of {looked_at} offers fit now ({offers} stand)")?;
-        for ReasonCount { offers, example, .. } in reasons {
-            writeln!(f, "{offers} do not: for example {} {}", example.offer, example.reason)?;
+        writeln!(f, "{fit} of {looked_at} offers fit now; {offers} stand in all")?;
+        for ReasonCount { offers, example: Miss { offer, reason }, .. } in reasons {
+            writeln!(f, "{offers} like {offer}: {reason}")?;
+        }
+        if !closest.is_empty() {
+            writeln!(f, "closest:")?;
         }
         closest.iter().try_for_each(|Miss { offer, reason }| writeln!(f, "  {offer}: {reason}"))
     }
@@ -182,3 +185,6 @@ impl fmt::Display for WhyOrder {
         self.survey.fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests;

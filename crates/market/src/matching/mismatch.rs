@@ -195,11 +195,13 @@ pub(crate) fn count(kind: ResourceKind, of: &Resources) -> u64 {
 /// An amount of one kind, for people.
 pub(crate) fn amount(kind: ResourceKind, count: u64) -> String {
     match kind {
+        ResourceKind::Cpu if count == 1_000 => "1 core".into(),
         ResourceKind::Cpu if count.is_multiple_of(1_000) => format!("{} cores", count / 1_000),
         ResourceKind::Cpu => format!("{}.{:03} cores", count / 1_000, count % 1_000),
         ResourceKind::Memory => format!("{count} MiB memory"),
         ResourceKind::Disk => format!("{count} MiB disk"),
         ResourceKind::Upload => format!("{count} Mbit/s upload"),
+        ResourceKind::GpuModel | ResourceKind::GpuCount if count == 1 => "1 GPU".into(),
         ResourceKind::GpuModel | ResourceKind::GpuCount => format!("{count} GPUs"),
         ResourceKind::GpuMemory => format!("{count} MiB of memory on each GPU"),
     }

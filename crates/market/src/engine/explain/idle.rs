@@ -214,13 +214,9 @@ impl fmt::Display for Chance {
 
 impl fmt::Display for Prices {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Prices { count, lowest, lower_quartile, median, upper_quartile, highest } = self;
-        let [lowest, lower, median, upper, highest] =
-            [lowest, lower_quartile, median, upper_quartile, highest].map(PriceText);
-        write!(
-            f,
-            "{lowest} to {highest}, half of them between {lower} and {upper}, median {median}, of {count}"
-        )
+        let Prices { count, lowest, median, highest, .. } = self;
+        let [lowest, median, highest] = [lowest, median, highest].map(PriceText);
+        write!(f, "{lowest} to {highest}, {median} in the middle, {count} in all")
     }
 }
 

@@ -21,7 +21,7 @@ pub enum Reason {
     #[error(transparent)]
     Terms(Mismatch),
     /// Its machine is not heard of.
-    #[error("its machine is not heard of since {} ms", since.0)]
+    #[error("its machine is not heard of any more")]
     MachineLost {
         /// Since when.
         since: TimeMs,
