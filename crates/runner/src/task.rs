@@ -1,7 +1,10 @@
 //! What a task gets, what it may use, and how it can end.
 
 use crate::path::{self, PathError};
-use market::id::Digest;
+use market::{
+    id::Digest,
+    verify::{Exit, TaskResult},
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
@@ -193,6 +196,23 @@ impl ExitStatus {
     /// Whether the program says that it succeeded.
     pub fn success(self) -> bool {
         self == ExitStatus::Code(0)
+    }
+}
+
+/// The market only asks whether a program trapped; how it did is for the buyer.
+impl From<ExitStatus> for Exit {
+    fn from(status: ExitStatus) -> Exit {
+        match status {
+            ExitStatus::Code(code) => Exit::Code(code),
+            ExitStatus::Trapped(_) => Exit::Trap,
+            ExitStatus::OutOfFuel => Exit::OutOfFuel,
+        }
+    }
+}
+
+impl From<&Finished> for TaskResult {
+    fn from(finished: &Finished) -> TaskResult {
+        TaskResult { exit: finished.exit.into(), output: finished.digest, fuel: finished.fuel_used }
     }
 }
 

@@ -44,7 +44,35 @@ fn a_c_program_finds_the_filesystem_that_it_expects() {
     assert_eq!(result.exit, ExitStatus::Code(7));
     assert_eq!(bundle.files.keys().collect::<Vec<_>>(), ["frames/renamed.txt"]);
     assert!(bundle.files["frames/renamed.txt"].ends_with(b"999\nthe end\n"));
-    assert_snapshot!(String::from_utf8(bundle.stdout).unwrap(), @"");
+    assert_snapshot!(String::from_utf8(bundle.stdout).unwrap(), @"
+    argc 2, argv[1] argument, NAME value
+    stdin: from stdin
+    /in/apple
+    /in/mango
+    /in/meshes/
+    /in/zebra
+    /in/meshes/cube.obj
+    input: v 0 0 0, third byte 0
+    mkdir: ok
+    stat: ok
+    size 3898, time 1735689600
+    rename: ok
+    rename a directory into itself: Invalid argument
+    rmdir of a full directory: Directory not empty
+    mkdir: ok
+    rmdir: ok
+    pwrite: ok
+    ftruncate: ok
+    pread: ok
+    unlink: ok
+    write below /in: Read-only file system
+    write to an input: Read-only file system
+    open ../: Capabilities insufficient
+    open a host file: Capabilities insufficient
+    symlink: Not supported
+    /out/frames/
+    slept 3600 s
+    ");
 }
 
 #[test]
