@@ -110,8 +110,8 @@ fn fill<'a>(
 ) -> (Vec<&'a Candidate>, Vec<&'a Candidate>) {
     let (mut winners, mut losers) = (Vec::new(), Vec::new());
     for candidate in ranked {
-        // A winner has at most `slots` slots to be priced by places of others, and its own left-over places are listed as well.
-        if losers.len() >= slots.saturating_mul(2) {
+        // A machine has at most `slots` places, so of this many losing ones enough are others' to price its own.
+        if losers.len() >= slots {
             break;
         }
         let mut taken = 0;

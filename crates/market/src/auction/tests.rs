@@ -69,10 +69,20 @@ fn the_earlier_machine_wins_a_tie() {
 }
 
 #[test]
+fn a_machine_takes_part_with_its_best_candidate_alone() {
+    let second = Candidate { machine: MachineId(1), ..bid(3, 20, 1_000_000) };
+    let bids = [bid(1, 30, 1_000_000), second, bid(2, 50, 1_000_000)];
+    assert_eq!(paid(&clear(&bids, 1, AuctionPrice::Second, &CEILING, once)), [(1, 50)]);
+    assert_eq!(clear(&bids, 3, AuctionPrice::First, &CEILING, once)[0].offer, OfferId(3));
+    assert_eq!(clear(&bids, 3, AuctionPrice::First, &CEILING, once).len(), 2);
+}
+
+#[test]
 fn who_is_above_the_ceiling_neither_wins_nor_sets_a_price() {
     let by_time = Candidate { rate: Rate::per_hour(Msat(1)), ..bid(3, 1, 1_000_000) };
-    let bids = [bid(1, 100, 1_000_000), bid(2, 1_001, 1_000_000), by_time, bid(4, 1, 0)];
-    assert_eq!(paid(&clear(&bids, 4, AuctionPrice::Second, &CEILING, once)), [(1, 1_000)]);
+    let free = Candidate { rate: Rate { msat: Msat(0), per: 0, unit: Unit::Task }, ..bid(5, 0, 1_000_000) };
+    let bids = [bid(1, 100, 1_000_000), bid(2, 1_001, 1_000_000), by_time, bid(4, 1, 0), free];
+    assert_eq!(paid(&clear(&bids, 5, AuctionPrice::Second, &CEILING, once)), [(1, 1_000)]);
 }
 
 #[test]

@@ -64,6 +64,9 @@ pub enum Reason {
     /// A validator of the buyer or of the operator.
     #[error("nobody audits the own job, and the operator audits none")]
     MayNotAudit,
+    /// A validator that is not among those that the buyer named.
+    #[error("the buyer named who audits, and not its owner")]
+    NotNamed,
 }
 
 impl Reason {
@@ -79,6 +82,7 @@ impl Reason {
             Reason::ReputationTooLow { .. } => "reputation_too_low",
             Reason::NothingToAudit => "nothing_to_audit",
             Reason::MayNotAudit => "may_not_audit",
+            Reason::NotNamed => "not_named",
         }
     }
 
@@ -93,7 +97,8 @@ impl Reason {
             | Reason::BondTooSmall { .. }
             | Reason::ReputationTooLow { .. }
             | Reason::NothingToAudit
-            | Reason::MayNotAudit => true,
+            | Reason::MayNotAudit
+            | Reason::NotNamed => true,
         }
     }
 }
@@ -151,8 +156,14 @@ impl State {
 
     fn why_no_audit(&self, job: Option<&Job>, validator: &Offer) -> Option<Reason> {
         let job = job?;
-        if job.spec.verification == Verification::None {
-            return Some(Reason::NothingToAudit);
+        match &job.spec.verification {
+            Verification::None => return Some(Reason::NothingToAudit),
+            Verification::Replicas { named, .. }
+                if !named.is_empty() && !named.contains(&validator.party) =>
+            {
+                return Some(Reason::NotNamed);
+            }
+            Verification::Replicas { .. } | Verification::Audit { .. } => {}
         }
         let may_not = validator.party == job.buyer || self.party(validator.party).is_operators;
         may_not.then_some(Reason::MayNotAudit)

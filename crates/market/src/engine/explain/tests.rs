@@ -302,6 +302,8 @@ fn a_validator_is_told_what_it_can_audit() {
     assert_eq!(chance(&state, validator, order), Chance::Unfit(Reason::NothingToAudit));
     state.job_mut(JobId(1)).spec.verification = Verification::Audit { floor_ppm: 1 };
     assert_eq!(chance(&state, validator, order), Chance::DrawnByLot);
+    state.job_mut(JobId(1)).spec.verification = Verification::Replicas { k: 2, n: 2, named: vec![BUYER] };
+    assert_eq!(chance(&state, validator, order), Chance::Unfit(Reason::NotNamed));
     state.offer_mut(validator).party = BUYER;
     assert_eq!(chance(&state, validator, order), Chance::Unfit(Reason::MayNotAudit));
 }
