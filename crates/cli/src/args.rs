@@ -1,0 +1,80 @@
+//! The command line.
+
+use crate::{commands, demo::DemoArgs};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// An open market for verified compute, paid over Lightning.
+///
+/// Buyers send jobs, providers run them in sandboxes, results are verified, and everybody is paid to the millisatoshi.
+#[derive(Debug, Parser)]
+#[command(
+    name = "grist",
+    version,
+    propagate_version = false,
+    after_help = "See it all work on this machine: grist demo\nWhat exit codes mean: grist help exit-codes"
+)]
+pub(crate) struct Cli {
+    /// Options that every command takes.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The market: grist://KEY@HOST:PORT, https://HOST, or http://127.0.0.1:PORT
+    #[arg(long, global = true, env = "GRIST_MARKET", value_name = "ADDRESS")]
+    pub(crate) market: Option<String>,
+    /// The party's key file, instead of the one in the configuration folder
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// Use another set of keys and settings
+    #[arg(long, global = true, env = "GRIST_PROFILE", value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print results only
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Print what lies behind an error, and log more
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
+    /// When to use colors
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorChoice,
+}
+
+/// When to use colors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorChoice {
+    /// On terminals.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Watch the whole thing on this machine: a market, four providers, a buyer, a rendered film
+    Demo(DemoArgs),
+    /// Print shell completions
+    Completions(commands::manual::CompletionsArgs),
+    /// Write the manual pages into a folder
+    Man(commands::manual::ManArgs),
+    /// Print the version, the execution profiles and what sandboxes are made of here
+    Version,
+    /// Print what exit codes mean
+    ExitCodes,
+    /// Run tasks for a provider; started by `grist provide`, not by hand
+    #[command(hide = true)]
+    Worker,
+}

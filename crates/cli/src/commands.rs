@@ -1,0 +1,3 @@
+//! One module for each family of commands.
+
+pub(crate) mod manual;

@@ -1,0 +1,169 @@
+//! What the program says: results on standard output (text or JSON), news and progress on standard error.
+//!
+//! A command prints its result once. With `--json` that is one JSON document; commands that follow something print one
+//! document a line. Colors and progress bars appear on terminals only.
+
+use crate::{
+    args::{ColorChoice, Global},
+    exit::Failure,
+};
+use comfy_table::{ContentArrangement, Table, presets};
+use indicatif::{MultiProgress, ProgressDrawTarget};
+use serde::Serialize;
+use std::io::{self, IsTerminal, Write};
+
+/// Where and how the program speaks.
+#[derive(Debug, Clone)]
+pub(crate) struct Output {
+    is_json: bool,
+    is_quiet: bool,
+    is_verbose: bool,
+    has_color: bool,
+    bars: MultiProgress,
+}
+
+/// A color that says something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    /// It went well.
+    Good,
+    /// Look here.
+    Bad,
+    /// Less important.
+    Faint,
+    /// A heading.
+    Strong,
+}
+
+impl Output {
+    /// As the global options say.
+    pub(crate) fn new(global: &Global) -> Output {
+        let has_color = match global.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => {
+                io::stdout().is_terminal()
+                    && io::stderr().is_terminal()
+                    && std::env::var_os("NO_COLOR").is_none()
+            }
+        };
+        let shows_bars = !global.json && !global.quiet && io::stderr().is_terminal();
+        let target = if shows_bars { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Output {
+            is_json: global.json,
+            is_quiet: global.quiet,
+            is_verbose: global.verbose,
+            has_color: has_color && !global.json,
+            bars: MultiProgress::with_draw_target(target),
+        }
+    }
+
+    /// Whether results are JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.is_json
+    }
+
+    /// The place for progress bars; hidden when nobody would see them.
+    pub(crate) fn bars(&self) -> &MultiProgress {
+        &self.bars
+    }
+
+    /// Prints a result: its JSON, or the text for people.
+    pub(crate) fn result<T: Serialize>(
+        &self,
+        value: &T,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        if self.is_json { self.json_line(value) } else { self.text(&text()) }
+    }
+
+    /// Prints text for people on standard output; nothing with `--json`.
+    pub(crate) fn text(&self, text: &str) -> Result<(), Failure> {
+        if self.is_json {
+            return Ok(());
+        }
+        self.bars.suspend(|| finished(writeln!(io::stdout().lock(), "{}", text.trim_end())))
+    }
+
+    /// Prints one JSON document on a line of its own; only with `--json`.
+    pub(crate) fn json_line<T: Serialize>(&self, value: &T) -> Result<(), Failure> {
+        if !self.is_json {
+            return Ok(());
+        }
+        let text = serde_json::to_string(value).map_err(|e| Failure::of(crate::exit::Exit::Unexpected, e))?;
+        finished(writeln!(io::stdout().lock(), "{text}"))
+    }
+
+    /// Tells people, on standard error, what is going on; nothing with `--json` or `--quiet`.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.is_json && !self.is_quiet {
+            self.bars.suspend(|| eprintln!("{text}"));
+        }
+    }
+
+    /// Tells people, on standard error, something that they must not miss: with `--quiet` too.
+    pub(crate) fn warn(&self, text: &str) {
+        if !self.is_json {
+            self.bars.suspend(|| eprintln!("{}: {text}", self.tone(Tone::Bad, "warning")));
+        }
+    }
+
+    /// Tells why the program ends: JSON on standard output, or a line on standard error.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        if self.is_json {
+            // There is nobody left to tell when this fails.
+            let _ = self.json_line(&failure.json());
+            return;
+        }
+        self.bars.suspend(|| {
+            eprintln!("{}: {failure}", self.tone(Tone::Bad, "error"));
+            if self.is_verbose {
+                for cause in failure.causes() {
+                    eprintln!("  because: {cause}");
+                }
+            }
+        });
+    }
+
+    /// Text in a color, where there are colors.
+    pub(crate) fn tone(&self, tone: Tone, text: &str) -> String {
+        if !self.has_color {
+            return text.to_owned();
+        }
+        let code = match tone {
+            Tone::Good => "32",
+            Tone::Bad => "31",
+            Tone::Faint => "2",
+            Tone::Strong => "1",
+        };
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+}
+
+/// A table without lines, as wide as the terminal.
+pub(crate) fn table<H: Into<comfy_table::Cell>>(
+    headers: impl IntoIterator<Item = H>,
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(headers);
+    table.add_rows(rows);
+    // Cells are padded to the column's width; the padding at the ends of lines says nothing.
+    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+/// A list of facts, one a line.
+pub(crate) fn facts<'a>(facts: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let facts: Vec<_> = facts.into_iter().collect();
+    let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    facts.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
+}
+
+/// A reader that has gone (`grist … | head`) is no failure of ours.
+fn finished(written: io::Result<()>) -> Result<(), Failure> {
+    match written {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Failure::of(crate::exit::Exit::Unexpected, e)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
