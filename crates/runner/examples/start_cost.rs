@@ -29,7 +29,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     ModuleCache::open(folder.path(), 1 << 30)?.put(&compiled, engine.compatibility())?;
     let started = Instant::now();
     let cache = ModuleCache::open(folder.path(), 1 << 30)?;
-    let cached = cache.get(Digest::of(&named), engine.compatibility())?.ok_or("the module is not in the cache")?;
+    let cached =
+        cache.get(Digest::of(&named), engine.compatibility())?.ok_or("the module is not in the cache")?;
     engine.load(&cached)?;
     println!("load it from the cache: {:.2} ms", started.elapsed().as_secs_f64() * 1e3);
 
@@ -43,7 +44,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     print_times("an empty task in this process", &mut times_us);
 
     let program = std::env::current_exe()?;
-    let program = program.parent().and_then(|folder| folder.parent()).ok_or("no folder")?.join("runner-worker");
+    let program =
+        program.parent().and_then(|folder| folder.parent()).ok_or("no folder")?.join("runner-worker");
     let mut config = WorkerConfig::new(limits);
     config.required.clear();
     let started = Instant::now();

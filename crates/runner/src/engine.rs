@@ -91,10 +91,15 @@ impl Engine {
     /// Compiles a module to machine code. Strangers' modules are better compiled by a [`Worker`](crate::Worker).
     pub fn compile(&self, wasm: &[u8]) -> Result<CompiledModule, InvalidModule> {
         if !wasm.starts_with(b"\0asm") {
-            return Err(InvalidModule("this is not a WebAssembly module: its first bytes are not `\\0asm`".into()));
+            return Err(InvalidModule(
+                "this is not a WebAssembly module: its first bytes are not `\\0asm`".into(),
+            ));
         }
         let code = self.shared.engine.precompile_module(wasm).map_err(|error| {
-            InvalidModule(format!("this WebAssembly module cannot be compiled under {}: {error:#}", self.profile().name))
+            InvalidModule(format!(
+                "this WebAssembly module cannot be compiled under {}: {error:#}",
+                self.profile().name
+            ))
         })?;
         Ok(CompiledModule::trusted(Digest::of(wasm), code.into()))
     }
@@ -174,7 +179,8 @@ fn check_start(module: &wasmtime::Module) -> Result<(), InvalidModule> {
     match module.get_export("_start") {
         Some(ExternType::Func(start)) if start.params().len() == 0 && start.results().len() == 0 => Ok(()),
         _ => Err(InvalidModule(
-            "the module has no function `_start`; compile it as a program (a command), not as a library".into(),
+            "the module has no function `_start`; compile it as a program (a command), not as a library"
+                .into(),
         )),
     }
 }

@@ -28,7 +28,10 @@ pub(crate) fn write(pipe: &mut impl Write, header: &impl Serialize, body: &[u8])
 
 /// Reads one frame whose body has at most `max_body_bytes`. The other side is not trusted: memory is taken as bytes
 /// arrive, not as they are announced.
-pub(crate) fn read<T: DeserializeOwned>(pipe: &mut impl Read, max_body_bytes: u64) -> io::Result<(T, Vec<u8>)> {
+pub(crate) fn read<T: DeserializeOwned>(
+    pipe: &mut impl Read,
+    max_body_bytes: u64,
+) -> io::Result<(T, Vec<u8>)> {
     let mut lengths = [0; 8];
     pipe.read_exact(&mut lengths)?;
     let [a, b, c, d, e, f, g, h] = lengths;
@@ -37,7 +40,8 @@ pub(crate) fn read<T: DeserializeOwned>(pipe: &mut impl Read, max_body_bytes: u6
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a message is larger than allowed"));
     }
     let header = read_bytes(pipe, header_bytes)?;
-    let header = postcard::from_bytes(&header).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let header =
+        postcard::from_bytes(&header).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
     Ok((header, read_bytes(pipe, body_bytes)?))
 }
 

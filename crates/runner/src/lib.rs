@@ -69,7 +69,7 @@ pub use profile::Profile;
 pub use run::run_in_process;
 pub use sandbox::{Enforced, Enforcement, Mechanism, enforceable};
 pub use task::{
-    ExitStatus, Exhausted, Finished, InputError, Limits, MAX_ARGUMENT_BYTES, MAX_ARGUMENTS, Outcome, TaskInput,
-    TrapKind,
+    Exhausted, ExitStatus, Finished, InputError, Limits, MAX_ARGUMENT_BYTES, MAX_ARGUMENTS, Outcome,
+    TaskInput, TrapKind,
 };
 pub use worker::{KillHandle, SpawnError, Worker, WorkerConfig, WorkerError};

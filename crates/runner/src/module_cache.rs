@@ -103,7 +103,8 @@ impl ModuleCache {
         };
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed)?;
-        let genuine = bytes.split_first_chunk::<MAC_BYTES>().filter(|(mac, code)| self.mac(name, code) == **mac);
+        let genuine =
+            bytes.split_first_chunk::<MAC_BYTES>().filter(|(mac, code)| self.mac(name, code) == **mac);
         let Some((_, code)) = genuine else {
             self.rejected.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(path = %path.display(), "a cached module was not compiled here or is damaged; compiling again");
@@ -112,7 +113,8 @@ impl ModuleCache {
         };
         let compiled = CompiledModule::trusted(wasm, code.into());
         // The time of the last use decides what goes first; without it the order is merely worse.
-        let _ = File::options().append(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        let _ =
+            File::options().append(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
         self.remember(name, &compiled);
         Ok(Some(compiled))
     }

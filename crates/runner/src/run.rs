@@ -1,7 +1,7 @@
 //! Running a task: a fresh store, the meter, and the many ways to end.
 
 use crate::{
-    ExitStatus, Exhausted, Finished, Limits, Module, Outcome, TaskInput, TrapKind,
+    Exhausted, ExitStatus, Finished, Limits, Module, Outcome, TaskInput, TrapKind,
     wasi::{Fault, Stop, Wasi},
 };
 use market::id::Digest;
@@ -36,7 +36,9 @@ pub fn run_in_process(module: &Module, input: &TaskInput, limits: &Limits) -> Ou
         Ok(wasi) => wasi,
         Err(_) => {
             let nodes = profile.max_nodes;
-            return Outcome::Invalid(format!("the input has more files and directories than the {nodes} allowed"));
+            return Outcome::Invalid(format!(
+                "the input has more files and directories than the {nodes} allowed"
+            ));
         }
     };
     let meter = Meter {
@@ -129,7 +131,12 @@ fn finish(store: Store<Task>, exit: ExitStatus, limits: &Limits, started: Instan
 impl ResourceLimiter for Meter {
     /// Going over the limit ends the task instead of failing `memory.grow`: programs hide a failed allocation behind
     /// all kinds of crashes, and the buyer should read that memory was the reason.
-    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
@@ -147,7 +154,12 @@ impl ResourceLimiter for Meter {
         Err(wasmtime::Error::new(Stop::Memory))
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }

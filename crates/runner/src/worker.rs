@@ -78,7 +78,9 @@ pub enum SpawnError {
     #[error("the worker did not start: {0}")]
     Worker(#[from] WorkerError),
     /// The machine cannot enforce what is required.
-    #[error("this machine cannot enforce what the work demands: {missing}; take other work, or do not require it")]
+    #[error(
+        "this machine cannot enforce what the work demands: {missing}; take other work, or do not require it"
+    )]
     NotEnforced {
         /// What is missing, with the reasons.
         missing: String,
@@ -103,6 +105,14 @@ pub enum WorkerError {
     /// The limits of a task are higher than those of the worker.
     #[error("the task's limits are higher than those of the worker; start one with higher limits")]
     Limits,
+    /// The input files of one task are more than the worker keeps.
+    #[error("the input files have {needed_bytes} bytes, more than the {limit_bytes} that this worker takes")]
+    Inputs {
+        /// What the task brings.
+        needed_bytes: u64,
+        /// What the worker was set up for.
+        limit_bytes: u64,
+    },
     /// The module was not loaded before.
     #[error("the module is not loaded in this worker; call `load` first")]
     NotLoaded,
@@ -127,16 +137,30 @@ pub enum Forbidden {
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Request {
-    Hello { profile: String, digest: Digest, sandbox: SandboxConfig },
+    Hello {
+        profile: String,
+        digest: Digest,
+        sandbox: SandboxConfig,
+    },
     /// The body is a WebAssembly module.
     Compile,
     /// The body is compiled code.
-    Load { wasm: Digest },
+    Load {
+        wasm: Digest,
+    },
     /// The body is an input. Not answered.
-    Put { blob: u64 },
+    Put {
+        blob: u64,
+    },
     /// Not answered.
-    Forget { blob: u64 },
-    Run { module: Digest, task: WireTask, limits: Limits },
+    Forget {
+        blob: u64,
+    },
+    Run {
+        module: Digest,
+        task: WireTask,
+        limits: Limits,
+    },
     Try(Forbidden),
 }
 
@@ -183,9 +207,10 @@ impl WorkerConfig {
 
     fn sandbox(&self) -> SandboxConfig {
         // Output exists up to three times while it is bundled and sent.
-        let data_bytes = [self.limits.memory_bytes, self.limits.output_bytes.saturating_mul(3), self.input_bytes]
-            .into_iter()
-            .fold(OVERHEAD_BYTES, u64::saturating_add);
+        let data_bytes =
+            [self.limits.memory_bytes, self.limits.output_bytes.saturating_mul(3), self.input_bytes]
+                .into_iter()
+                .fold(OVERHEAD_BYTES, u64::saturating_add);
         SandboxConfig { data_bytes, nice: self.nice }
     }
 }
@@ -245,7 +270,8 @@ impl Worker {
         if self.loaded.contains(&compiled.wasm()) {
             return Ok(());
         }
-        let message = Message { request: Request::Load { wasm: compiled.wasm() }, body: compiled.shared_code() };
+        let message =
+            Message { request: Request::Load { wasm: compiled.wasm() }, body: compiled.shared_code() };
         match self.exchange(vec![message], START_LIMIT, 0)? {
             (Response::Loaded, _) => {
                 self.loaded.insert(compiled.wasm());
@@ -260,7 +286,12 @@ impl Worker {
     ///
     /// A worker that does not answer within the time limit is killed, which makes the attempt inconclusive; call
     /// [`restart`](Worker::restart) before the next.
-    pub fn run(&mut self, module: Digest, input: &TaskInput, limits: &Limits) -> Result<Outcome, WorkerError> {
+    pub fn run(
+        &mut self,
+        module: Digest,
+        input: &TaskInput,
+        limits: &Limits,
+    ) -> Result<Outcome, WorkerError> {
         let most = &self.config.limits;
         if limits.memory_bytes > most.memory_bytes || limits.output_bytes > most.output_bytes {
             return Err(WorkerError::Limits);
@@ -271,9 +302,10 @@ impl Worker {
         if let Err(error) = input.check(self.config.profile.max_nodes) {
             return Ok(Outcome::Invalid(error.to_string()));
         }
+        let (mut messages, task) = self.blobs.send(input)?;
         self.has_run = true;
-        let (mut messages, task) = self.blobs.send(input);
-        messages.push(Message { request: Request::Run { module, task, limits: *limits }, body: Arc::from([]) });
+        messages
+            .push(Message { request: Request::Run { module, task, limits: *limits }, body: Arc::from([]) });
         // Names and lengths of files come on top of what the task wrote.
         let max_body_bytes = limits.output_bytes.saturating_add(32 << 20);
         match self.exchange(messages, limits.wall().saturating_add(GRACE), max_body_bytes) {
@@ -283,7 +315,9 @@ impl Worker {
                 finished.bundle = bundle;
                 Ok(Outcome::Finished(finished))
             }
-            Ok((Response::Ended(outcome @ (Outcome::Inconclusive(_) | Outcome::Invalid(_))), _)) => Ok(outcome),
+            Ok((Response::Ended(outcome @ (Outcome::Inconclusive(_) | Outcome::Invalid(_))), _)) => {
+                Ok(outcome)
+            }
             Ok((other, _)) => Err(self.nonsense(other)),
             Err(WorkerError::Hung) => Ok(Outcome::Inconclusive(Exhausted::Time)),
             Err(error) => Err(error),
@@ -327,7 +361,11 @@ impl Drop for Worker {
     }
 }
 
-fn start(program: &Path, args: &[OsString], config: &WorkerConfig) -> Result<(Process, Enforcement), SpawnError> {
+fn start(
+    program: &Path,
+    args: &[OsString],
+    config: &WorkerConfig,
+) -> Result<(Process, Enforcement), SpawnError> {
     let mut process = Process::start(program, args)
         .map_err(|source| SpawnError::Start { program: program.to_owned(), source })?;
     let hello = Request::Hello {
@@ -335,7 +373,8 @@ fn start(program: &Path, args: &[OsString], config: &WorkerConfig) -> Result<(Pr
         digest: config.profile.digest(),
         sandbox: config.sandbox(),
     };
-    let exchange = Exchange { messages: vec![Message { request: hello, body: Arc::from([]) }], max_body_bytes: 0 };
+    let exchange =
+        Exchange { messages: vec![Message { request: hello, body: Arc::from([]) }], max_body_bytes: 0 };
     let enforcement = match process.exchange(exchange, START_LIMIT) {
         Ok((Response::Ready(enforcement), _)) => enforcement,
         Ok((other, _)) => return Err(WorkerError::Nonsense(format!("{other:?}")).into()),
@@ -347,7 +386,8 @@ fn start(program: &Path, args: &[OsString], config: &WorkerConfig) -> Result<(Pr
     }
     process.handle().kill();
     let lines = enforcement.mechanisms.iter().filter(|line| missing.contains(&line.mechanism));
-    let missing = lines.map(|line| format!("{} ({})", line.mechanism, line.reason)).collect::<Vec<_>>().join(", ");
+    let missing =
+        lines.map(|line| format!("{} ({})", line.mechanism, line.reason)).collect::<Vec<_>>().join(", ");
     Err(SpawnError::NotEnforced { missing })
 }
 
@@ -367,20 +407,25 @@ impl Blobs {
     }
 
     /// The messages that send what is missing, and the task that names what is sent.
-    fn send(&mut self, input: &TaskInput) -> (Vec<Message>, WireTask) {
+    fn send(&mut self, input: &TaskInput) -> Result<(Vec<Message>, WireTask), WorkerError> {
         let mut messages = Vec::new();
-        let needed: u64 = input.files.values().chain([&input.stdin]).map(|bytes| bytes.len() as u64).sum();
-        if self.bytes.saturating_add(needed) > self.max_bytes {
+        let needed_bytes: u64 = input.files.values().chain([&input.stdin]).map(blob_bytes).sum();
+        if needed_bytes > self.max_bytes {
+            return Err(WorkerError::Inputs { needed_bytes, limit_bytes: self.max_bytes });
+        }
+        if self.bytes.saturating_add(needed_bytes) > self.max_bytes {
             for (blob, _) in std::mem::take(&mut self.sent).into_values() {
                 messages.push(Message { request: Request::Forget { blob }, body: Arc::from([]) });
             }
             self.bytes = 0;
         }
         let stdin = self.send_one(&input.stdin, &mut messages);
-        let files = input.files.iter().map(|(path, bytes)| (path.clone(), self.send_one(bytes, &mut messages)));
+        let files =
+            input.files.iter().map(|(path, bytes)| (path.clone(), self.send_one(bytes, &mut messages)));
         let files = files.collect();
-        let task = WireTask { args: input.args.clone(), env: input.env.clone(), stdin, files, seed: input.seed };
-        (messages, task)
+        let task =
+            WireTask { args: input.args.clone(), env: input.env.clone(), stdin, files, seed: input.seed };
+        Ok((messages, task))
     }
 
     fn send_one(&mut self, bytes: &Arc<[u8]>, messages: &mut Vec<Message>) -> u64 {
@@ -390,9 +435,14 @@ impl Blobs {
         }
         let blob = self.next;
         self.next += 1;
-        self.bytes += bytes.len() as u64;
+        self.bytes += blob_bytes(bytes);
         self.sent.insert(address, (blob, bytes.clone()));
         messages.push(Message { request: Request::Put { blob }, body: bytes.clone() });
         blob
     }
+}
+
+/// What an input takes in the worker: its bytes and what it takes to find them, or empty ones would pile up.
+fn blob_bytes(bytes: &Arc<[u8]>) -> u64 {
+    bytes.len() as u64 + 256
 }

@@ -3,7 +3,10 @@
 mod programs;
 
 use programs::{ENGINE, finished, input, limits, load, program, run, start};
-use runner::{ExitStatus, Exhausted, InvalidModule, Limits, LoadError, Outcome, OutputBundle, TaskInput, TrapKind, run_in_process};
+use runner::{
+    Exhausted, ExitStatus, InvalidModule, Limits, LoadError, Outcome, OutputBundle, TaskInput, TrapKind,
+    run_in_process,
+};
 use std::sync::Arc;
 
 fn invalid(wasm: &[u8]) -> String {
@@ -58,7 +61,9 @@ fn a_truncated_module_is_refused() {
 
 #[test]
 fn a_module_that_imports_the_network_is_refused() {
-    for import in [r#""wasi_snapshot_preview1" "sock_open""#, r#""env" "socket""#, r#""wasi_unstable" "fd_write""#] {
+    for import in
+        [r#""wasi_snapshot_preview1" "sock_open""#, r#""env" "socket""#, r#""wasi_unstable" "fd_write""#]
+    {
         let text = format!(r#"(module (import {import} (func (param i32))) (func (export "_start")))"#);
         let why = invalid(&wat::parse_str(text).unwrap());
         assert!(why.contains("which no task gets"), "{why}");
@@ -77,7 +82,8 @@ fn a_module_without_a_start_is_refused() {
 
 #[test]
 fn a_module_with_threads_or_large_memories_is_refused() {
-    for text in ["(module (memory 1 1 shared))", "(module (memory i64 1))", "(module (memory 1) (memory 1))"] {
+    for text in ["(module (memory 1 1 shared))", "(module (memory i64 1))", "(module (memory 1) (memory 1))"]
+    {
         assert!(invalid(&wat::parse_str(text).unwrap()).contains("cannot be compiled"), "{text}");
     }
 }
@@ -115,7 +121,8 @@ fn allocating_without_end_is_inconclusive() {
 #[test]
 fn printing_without_end_is_inconclusive() {
     for fd in [1, 2] {
-        let wasm = start(&format!("(loop (call $print (i32.const {fd}) (i32.const 0) (i32.const 60000)) (br 0))"));
+        let wasm =
+            start(&format!("(loop (call $print (i32.const {fd}) (i32.const 0) (i32.const 60000)) (br 0))"));
         assert_eq!(run(&wasm), Outcome::Inconclusive(Exhausted::Output));
     }
 }
@@ -172,8 +179,25 @@ fn wild_pointers_in_calls_are_errors_not_crashes() {
     assert_eq!(errno("(call $random_get (i32.const 65000) (i32.const 1000))"), FAULT);
     assert_eq!(errno("(call $random_get (i32.const -1) (i32.const -1))"), FAULT);
     assert_eq!(errno("(call $fd_write (i32.const 1) (i32.const 65535) (i32.const 1) (i32.const 8))"), FAULT);
-    assert_eq!(errno("(call $fd_write (i32.const 1) (i32.const 0) (i32.const 100000) (i32.const 8))"), 28, "EINVAL");
-    assert_eq!(errno("(call $fd_write (i32.const 99) (i32.const 0) (i32.const 0) (i32.const 8))"), 8, "EBADF");
+    assert_eq!(
+        errno("(call $fd_write (i32.const 1) (i32.const 0) (i32.const 100000) (i32.const 8))"),
+        28,
+        "EINVAL"
+    );
+    assert_eq!(
+        errno("(call $fd_write (i32.const 99) (i32.const 0) (i32.const 0) (i32.const 8))"),
+        8,
+        "EBADF"
+    );
+}
+
+#[test]
+fn instructions_that_touch_many_bytes_cost_as_much() {
+    let fill = start("(loop (memory.fill (i32.const 0) (i32.const 1) (i32.const 65536)) (br 0))");
+    let result = finished(run(&fill));
+    assert_eq!(result.exit, ExitStatus::OutOfFuel);
+    let once = start("(memory.fill (i32.const 0) (i32.const 1) (i32.const 65536))");
+    assert!(finished(run(&once)).fuel_used >= 65536 / 16, "{:?}", finished(run(&once)));
 }
 
 #[test]

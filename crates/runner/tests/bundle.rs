@@ -46,7 +46,10 @@ fn paths_that_leave_the_folder_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     for path in ["/etc/passwd", "../x", "a/../../x", "a\\..\\x", "C:x", "", "a//b"] {
         let bundle = with_file(path);
-        assert!(matches!(OutputBundle::decode(&bundle.encode(), 1000), Err(DecodeBundleError::Path(_))), "{path}");
+        assert!(
+            matches!(OutputBundle::decode(&bundle.encode(), 1000), Err(DecodeBundleError::Path(_))),
+            "{path}"
+        );
         assert!(matches!(bundle.extract(folder.path()), Err(ExtractError::Path(_))), "{path}");
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -58,7 +61,10 @@ fn too_large_bundles_and_too_many_files_are_refused() {
     assert!(matches!(OutputBundle::decode(&encoded, 10), Err(DecodeBundleError::TooLarge { .. })));
     let mut many = OutputBundle::default();
     many.files.extend((0..=MAX_FILES).map(|number| (number.to_string(), Vec::new())));
-    assert_eq!(OutputBundle::decode(&many.encode(), 1 << 20), Err(DecodeBundleError::TooManyFiles(MAX_FILES + 1)));
+    assert_eq!(
+        OutputBundle::decode(&many.encode(), 1 << 20),
+        Err(DecodeBundleError::TooManyFiles(MAX_FILES + 1))
+    );
 }
 
 #[test]

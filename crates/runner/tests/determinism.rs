@@ -19,7 +19,10 @@ fn the_same_task_gives_the_same_digest_and_fuel() {
 #[test]
 fn the_profile_fixes_digest_and_fuel_for_ever() {
     let result = finished(run_in_process(&load(&program(programs::NOSY)), &input(), &limits()));
-    assert_eq!((result.fuel_used, result.digest.to_string().as_str()), (2762, "1e409ca97ea704461b846d86ce2226d4f28e1afbdeeaa1efb87169e84dc1867d"));
+    assert_eq!(
+        (result.fuel_used, result.digest.to_string().as_str()),
+        (2762, "1e409ca97ea704461b846d86ce2226d4f28e1afbdeeaa1efb87169e84dc1867d")
+    );
 }
 
 #[test]

@@ -9,7 +9,8 @@ use std::{convert::Infallible, fs, path::PathBuf};
 
 fn entries(folder: &std::path::Path) -> Vec<PathBuf> {
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|kind| kind == "cwasm")).collect();
+    let mut paths: Vec<_> =
+        paths.filter(|path| path.extension().is_some_and(|kind| kind == "cwasm")).collect();
     paths.sort();
     paths
 }
@@ -37,7 +38,10 @@ fn a_file_with_a_wrong_mac_is_removed_reported_and_compiled_again() {
     let folder = tempfile::tempdir().unwrap();
     let wasm = program(programs::HELLO);
     let compile = |wasm: &[u8]| ENGINE.compile(wasm);
-    ModuleCache::open(folder.path(), 1 << 30).unwrap().get_or_compile(&wasm, ENGINE.compatibility(), compile).unwrap();
+    ModuleCache::open(folder.path(), 1 << 30)
+        .unwrap()
+        .get_or_compile(&wasm, ENGINE.compatibility(), compile)
+        .unwrap();
     let [path] = &entries(folder.path())[..] else { panic!("one entry") };
     let genuine = fs::read(path).unwrap();
     let mut in_code = genuine.clone();

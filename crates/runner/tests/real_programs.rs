@@ -4,7 +4,7 @@ mod programs;
 
 use insta::assert_snapshot;
 use programs::{finished, input, limits, load};
-use runner::{ExitStatus, Finished, OutputBundle, run_in_process};
+use runner::{ExitStatus, Finished, OutputBundle, Worker, WorkerConfig, run_in_process};
 use std::{fs, path::Path, process::Command};
 
 /// Compiles a program, or says why it could not.
@@ -22,11 +22,19 @@ fn compiled(mut compiler: Command, output: &Path) -> Option<Vec<u8>> {
     }
 }
 
-fn run_twice(wasm: &[u8]) -> (Finished, OutputBundle) {
+/// Runs a program twice in this process and once in a worker, with the same result.
+fn run_everywhere(wasm: &[u8]) -> (Finished, OutputBundle) {
     let module = load(wasm);
     let first = finished(run_in_process(&module, &input(), &limits()));
     let second = finished(run_in_process(&module, &input(), &limits()));
     assert_eq!((first.digest, first.fuel_used), (second.digest, second.fuel_used));
+    let mut config = WorkerConfig::new(limits());
+    config.required.clear();
+    let mut worker = Worker::spawn(Path::new(env!("CARGO_BIN_EXE_runner-worker")), &[], config).unwrap();
+    let compiled = worker.compile(&wasm.into()).unwrap();
+    worker.load(&compiled).unwrap();
+    let third = finished(worker.run(compiled.wasm(), &input(), &limits()).unwrap());
+    assert_eq!((first.digest, first.fuel_used), (third.digest, third.fuel_used), "in a worker");
     let bundle = OutputBundle::decode(&first.bundle, 1 << 20).unwrap();
     assert_eq!(String::from_utf8_lossy(&bundle.stderr), "");
     (first, bundle)
@@ -40,7 +48,7 @@ fn a_c_program_finds_the_filesystem_that_it_expects() {
     clang.args(["--target=wasm32-wasi", "--sysroot=/usr", "-O1", "-o"]).arg(&output);
     clang.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/programs/files.c"));
     let Some(wasm) = compiled(clang, &output) else { return };
-    let (result, bundle) = run_twice(&wasm);
+    let (result, bundle) = run_everywhere(&wasm);
     assert_eq!(result.exit, ExitStatus::Code(7));
     assert_eq!(bundle.files.keys().collect::<Vec<_>>(), ["frames/renamed.txt"]);
     assert!(bundle.files["frames/renamed.txt"].ends_with(b"999\nthe end\n"));
@@ -83,7 +91,7 @@ fn a_rust_program_finds_the_system_that_it_expects() {
     rustc.args(["--target=wasm32-wasip1", "--edition=2024", "-O", "-o"]).arg(&output);
     rustc.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/programs/everyday.rs"));
     let Some(wasm) = compiled(rustc, &output) else { return };
-    let (result, bundle) = run_twice(&wasm);
+    let (result, bundle) = run_everywhere(&wasm);
     assert_eq!(result.exit, ExitStatus::Code(3));
     assert_eq!(bundle.files.keys().collect::<Vec<_>>(), ["a/b/c/file", "moved"]);
     // Everything but the order of a hash map, which changes with the compiler.

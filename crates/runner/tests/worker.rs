@@ -5,8 +5,8 @@ mod programs;
 use market::id::Digest;
 use programs::{finished, input, limits, load, program};
 use runner::{
-    Exhausted, Limits, Mechanism, Outcome, SpawnError, Worker, WorkerConfig, WorkerError, enforceable, run_in_process,
-    worker::Forbidden,
+    Exhausted, Limits, Mechanism, Outcome, SpawnError, Worker, WorkerConfig, WorkerError, enforceable,
+    run_in_process, worker::Forbidden,
 };
 use std::{path::Path, sync::Arc};
 
@@ -28,10 +28,14 @@ fn spawn() -> Worker {
 /// A worker with a module compiled and loaded in it.
 fn loaded(body: &str) -> (Worker, Digest) {
     let mut worker = spawn();
-    let wasm: Arc<[u8]> = program(body).into();
-    let compiled = worker.compile(&wasm).unwrap();
+    let module = load_into(&mut worker, program(body));
+    (worker, module)
+}
+
+fn load_into(worker: &mut Worker, wasm: Vec<u8>) -> Digest {
+    let compiled = worker.compile(&wasm.into()).unwrap();
     worker.load(&compiled).unwrap();
-    (worker, compiled.wasm())
+    compiled.wasm()
 }
 
 #[test]
@@ -62,7 +66,10 @@ fn inputs_that_change_between_tasks_are_not_mixed_up() {
 fn bad_modules_get_the_same_words_from_a_worker() {
     let mut worker = spawn();
     let refused = worker.compile(&Arc::from(*b"not wasm"));
-    assert!(matches!(&refused, Err(WorkerError::Invalid(why)) if why.0.contains("not a WebAssembly module")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(WorkerError::Invalid(why)) if why.0.contains("not a WebAssembly module")),
+        "{refused:?}"
+    );
     let library: Arc<[u8]> = wat::parse_str("(module)").unwrap().into();
     let compiled = worker.compile(&library).unwrap();
     assert!(matches!(worker.load(&compiled), Err(WorkerError::Invalid(why)) if why.0.contains("_start")));
@@ -82,6 +89,36 @@ fn limits_hold_in_a_worker() {
 }
 
 #[test]
+fn a_task_gets_the_memory_that_it_was_promised_and_no_more() {
+    let limits = Limits { memory_bytes: 1 << 30, ..limits() };
+    let mut config = config();
+    config.limits = limits;
+    let mut worker = Worker::spawn(Path::new(env!("CARGO_BIN_EXE_runner-worker")), &[], config).unwrap();
+    let touch = "(i32.store (i32.sub (i32.shl (memory.size) (i32.const 16)) (i32.const 4)) (i32.const 1))";
+    let all =
+        format!("(if (i32.eq (memory.grow (i32.const 16383)) (i32.const -1)) (then unreachable)) {touch}");
+    for (instructions, fits) in
+        [(all.clone(), true), (format!("{all} (drop (memory.grow (i32.const 1)))"), false)]
+    {
+        let compiled = load_into(&mut worker, programs::start(&instructions));
+        match worker.run(compiled, &input(), &limits).unwrap() {
+            Outcome::Finished(result) => assert!(fits && result.peak_memory_bytes == 1 << 30, "{result:?}"),
+            outcome => assert!(!fits && outcome == Outcome::Inconclusive(Exhausted::Memory), "{outcome:?}"),
+        }
+        worker.restart().unwrap();
+    }
+}
+
+#[test]
+fn inputs_larger_than_a_worker_takes_are_refused() {
+    let (mut worker, module) = loaded(programs::HELLO);
+    let mut task = input();
+    task.files.insert("huge".into(), vec![0; 257 << 20].into());
+    assert!(matches!(worker.run(module, &task, &limits()), Err(WorkerError::Inputs { .. })));
+    assert!(worker.run(module, &input(), &limits()).is_ok());
+}
+
+#[test]
 fn a_worker_killed_in_the_middle_of_a_task_can_be_restarted() {
     let (mut worker, module) = loaded(programs::LOOP);
     let handle = worker.handle();
@@ -92,10 +129,8 @@ fn a_worker_killed_in_the_middle_of_a_task_can_be_restarted() {
     assert!(matches!(worker.run(module, &input(), &endless), Err(WorkerError::Killed)));
 
     worker.restart().unwrap();
-    let wasm: Arc<[u8]> = program(programs::HELLO).into();
-    let compiled = worker.compile(&wasm).unwrap();
-    worker.load(&compiled).unwrap();
-    assert!(finished(worker.run(compiled.wasm(), &input(), &limits()).unwrap()).exit.success());
+    let module = load_into(&mut worker, program(programs::HELLO));
+    assert!(finished(worker.run(module, &input(), &limits()).unwrap()).exit.success());
 }
 
 #[test]

@@ -87,7 +87,8 @@ impl Guest<'_> {
         let mut ready_events = Vec::new();
         let mut clocks = Vec::new();
         for index in 0..count {
-            let at = (subscriptions as u32).checked_add(index * abi::SUBSCRIPTION_BYTES).ok_or(Errno::Fault)?;
+            let at =
+                (subscriptions as u32).checked_add(index * abi::SUBSCRIPTION_BYTES).ok_or(Errno::Fault)?;
             let record: [u8; abi::SUBSCRIPTION_BYTES as usize] = self.record(at)?;
             let [a, b, c, d, e, f, g, h, kind, ..] = record;
             let userdata = [a, b, c, d, e, f, g, h];
@@ -214,7 +215,11 @@ impl Guest<'_> {
 
     pub(super) fn fd_prestat_dir_name(&mut self, fd: i32, buffer: i32, len: i32) -> Answer {
         let name = self.preopen(fd)?;
-        if name.len() > len as u32 as usize { Err(Errno::NameTooLong.into()) } else { self.write(buffer, name.as_bytes()) }
+        if name.len() > len as u32 as usize {
+            Err(Errno::NameTooLong.into())
+        } else {
+            self.write(buffer, name.as_bytes())
+        }
     }
 
     fn preopen(&mut self, fd: i32) -> Result<&'static str, Fault> {
@@ -317,7 +322,14 @@ impl Guest<'_> {
         self.write_u32(written, total as u32)
     }
 
-    pub(super) fn fd_pwrite(&mut self, fd: i32, buffers: i32, count: i32, offset: i64, written: i32) -> Answer {
+    pub(super) fn fd_pwrite(
+        &mut self,
+        fd: i32,
+        buffers: i32,
+        count: i32,
+        offset: i64,
+        written: i32,
+    ) -> Answer {
         let buffers = self.buffers(buffers, count)?;
         let total = self.write_file(fd, offset as u64, &buffers)?;
         self.write_u32(written, total as u32)
@@ -392,5 +404,9 @@ impl Guest<'_> {
 }
 
 fn check_clock(clock: i32) -> Result<(), Fault> {
-    if (abi::CLOCK_REALTIME..=abi::CLOCK_THREAD_CPU).contains(&clock) { Ok(()) } else { Err(Errno::Invalid.into()) }
+    if (abi::CLOCK_REALTIME..=abi::CLOCK_THREAD_CPU).contains(&clock) {
+        Ok(())
+    } else {
+        Err(Errno::Invalid.into())
+    }
 }

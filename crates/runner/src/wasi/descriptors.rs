@@ -66,7 +66,9 @@ impl Wasi {
     pub(super) fn file(&mut self, fd: i32) -> Result<&mut OpenFile, Fault> {
         match self.descriptor(fd)? {
             Descriptor::File(file) => Ok(file),
-            Descriptor::Stdin { .. } | Descriptor::Stdout | Descriptor::Stderr => Err(Errno::NotSeekable.into()),
+            Descriptor::Stdin { .. } | Descriptor::Stdout | Descriptor::Stderr => {
+                Err(Errno::NotSeekable.into())
+            }
             Descriptor::Directory { .. } => Err(Errno::IsDirectory.into()),
         }
     }

@@ -33,7 +33,10 @@ struct Node {
 enum Content {
     Input(Arc<[u8]>),
     Output(Vec<u8>),
-    Directory { writable: bool, entries: BTreeMap<String, NodeId> },
+    Directory {
+        writable: bool,
+        entries: BTreeMap<String, NodeId>,
+    },
     /// A slot that can be used again.
     Free,
 }
@@ -348,7 +351,8 @@ impl Filesystem {
             *self.node_mut(id)? = node;
             return Ok(id);
         }
-        let id = u32::try_from(self.nodes.len()).ok().filter(|&id| id < self.max_nodes).ok_or(Errno::NoSpace)?;
+        let id =
+            u32::try_from(self.nodes.len()).ok().filter(|&id| id < self.max_nodes).ok_or(Errno::NoSpace)?;
         self.nodes.push(node);
         Ok(NodeId(id))
     }

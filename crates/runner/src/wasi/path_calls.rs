@@ -102,7 +102,14 @@ impl Guest<'_> {
         self.charge_bytes(looked_at)
     }
 
-    pub(super) fn path_filestat_get(&mut self, fd: i32, _flags: i32, path: i32, len: i32, stat: i32) -> Answer {
+    pub(super) fn path_filestat_get(
+        &mut self,
+        fd: i32,
+        _flags: i32,
+        path: i32,
+        len: i32,
+        stat: i32,
+    ) -> Answer {
         let node = self.find_existing(fd, path, len)?;
         self.put_filestat(node, stat)
     }
@@ -138,7 +145,8 @@ impl Guest<'_> {
 
     pub(super) fn put_filestat(&mut self, node: NodeId, stat: i32) -> Answer {
         let files = &self.wasi.files;
-        let record = abi::filestat(node.inode(), files.kind(node)?, files.size(node)?, self.wasi.clock_start_ns);
+        let record =
+            abi::filestat(node.inode(), files.kind(node)?, files.size(node)?, self.wasi.clock_start_ns);
         self.write(stat, &record)
     }
 

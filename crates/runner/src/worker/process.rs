@@ -136,7 +136,8 @@ struct Pipes {
 
 fn spawn(command: &mut Command) -> io::Result<(KillHandle, Pipes)> {
     let mut child = command.spawn()?;
-    let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    let (Some(stdin), Some(stdout), Some(stderr)) =
+        (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
         return Err(io::Error::other("its pipes are missing"));
     };

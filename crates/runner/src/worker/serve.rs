@@ -27,7 +27,8 @@ pub fn serve(mut input: impl Read + Send, mut output: impl Write + Send) -> Exit
         return ExitCode::from(2);
     };
     let Some(profile) = Profile::find(&profile).filter(|profile| profile.digest() == digest) else {
-        let refusal = Response::Failed(format!("this program has no execution profile `{profile}` of that digest"));
+        let refusal =
+            Response::Failed(format!("this program has no execution profile `{profile}` of that digest"));
         return exit_code(frame::write(&mut output, &refusal, &[]));
     };
     let mut report = Enforcement::default();
@@ -35,7 +36,10 @@ pub fn serve(mut input: impl Read + Send, mut output: impl Write + Send) -> Exit
     let served = thread::scope(|scope| {
         let serve = || Server::start(profile, &config, report, &mut output)?.run(&mut input, &mut output);
         let thread = thread::Builder::new().name("runner".into()).stack_size(STACK_BYTES);
-        thread.spawn_scoped(scope, serve)?.join().unwrap_or_else(|_| Err(io::Error::other("the worker panicked")))
+        thread
+            .spawn_scoped(scope, serve)?
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the worker panicked")))
     });
     exit_code(served)
 }
@@ -107,7 +111,9 @@ impl Server {
                         let bundle = std::mem::take(&mut finished.bundle);
                         (Response::Ended(Outcome::Finished(finished)), bundle)
                     }
-                    outcome @ (Outcome::Inconclusive(_) | Outcome::Invalid(_)) => (Response::Ended(outcome), Vec::new()),
+                    outcome @ (Outcome::Inconclusive(_) | Outcome::Invalid(_)) => {
+                        (Response::Ended(outcome), Vec::new())
+                    }
                 },
             },
             Request::Try(forbidden) => (Response::Failed(try_forbidden(forbidden)), Vec::new()),
@@ -129,7 +135,13 @@ impl Server {
     fn input(&self, task: WireTask) -> Option<TaskInput> {
         let WireTask { args, env, stdin, files, seed } = task;
         let files = files.into_iter().map(|(path, blob)| Some((path, self.blobs.get(&blob)?.clone())));
-        Some(TaskInput { args, env, stdin: self.blobs.get(&stdin)?.clone(), files: files.collect::<Option<_>>()?, seed })
+        Some(TaskInput {
+            args,
+            env,
+            stdin: self.blobs.get(&stdin)?.clone(),
+            files: files.collect::<Option<_>>()?,
+            seed,
+        })
     }
 }
 
@@ -138,7 +150,9 @@ fn try_forbidden(forbidden: Forbidden) -> String {
     let (what, result) = match forbidden {
         Forbidden::OpenFile => ("opening a file", std::fs::File::open("/etc/passwd").map(drop)),
         Forbidden::OpenSocket => ("opening a socket", std::net::TcpListener::bind("127.0.0.1:0").map(drop)),
-        Forbidden::StartProcess => ("starting a process", std::process::Command::new("true").status().map(drop)),
+        Forbidden::StartProcess => {
+            ("starting a process", std::process::Command::new("true").status().map(drop))
+        }
     };
     match result {
         Ok(()) => format!("{what} succeeded"),
