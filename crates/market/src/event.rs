@@ -18,9 +18,10 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Something that happened. `kind` in JSON is the variant's name.
+/// Something that happened. In JSON, an object with one field: the event's name in snake case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the fields are named for what they are, in the glossary's words")]
 pub enum Event {
     /// A key became a party.
     PartyRegistered { party: PartyId, key: PublicKey, label: String },

@@ -8,7 +8,6 @@ use crate::{
     event::{Event, InconclusiveReason},
     id::{JobId, LeaseId, MachineId, OfferId, PartyId},
     lease::CloseReason,
-    offer::OfferRole,
     rejection::{Conflict, Entity, Rejection},
     reply::Reply,
     rules::Rules,
@@ -28,7 +27,7 @@ impl Engine {
             self.state.timers.pop_first();
             self.fire(timer);
         }
-        self.try_open_orders(OfferRole::Work);
+        self.try_open_orders();
         Ok(Reply::Done)
     }
 
@@ -75,10 +74,8 @@ impl Engine {
         let lost_at = self.now().plus(self.rules.lost_grace_ms);
         for machine in lost {
             if self.presence(*machine) == Some(Presence::Live) {
-                for offer in self.state.machine(*machine).offers.clone() {
-                    self.unlist_offer(offer);
-                }
-                self.state.machine_mut(*machine).presence = Presence::Lost { since: self.now() };
+                let since = self.now();
+                self.change_machine(*machine, |row| row.presence = Presence::Lost { since });
                 self.set_timer(lost_at, Timer::MachineLost(*machine));
                 self.emit(Event::MachineLost { machine: *machine });
                 changed = true;
@@ -87,16 +84,13 @@ impl Engine {
         let mut is_work_back = false;
         for machine in back {
             if matches!(self.presence(*machine), Some(Presence::Lost { .. })) {
-                self.state.machine_mut(*machine).presence = Presence::Live;
-                for offer in self.state.machine(*machine).offers.clone() {
-                    self.list_offer(offer);
-                }
+                self.change_machine(*machine, |row| row.presence = Presence::Live);
                 self.emit(Event::MachineBack { machine: *machine });
                 (changed, is_work_back) = (true, true);
             }
         }
         if is_work_back {
-            self.try_open_orders(OfferRole::Work);
+            self.try_open_orders();
         }
         if changed {
             Ok(Reply::Done)

@@ -60,9 +60,9 @@ impl Engine {
             open_attempts: BTreeSet::new(),
             books: Settlement::default(),
         });
-        let machine_row = self.state.machine_mut(machine);
-        machine_row.free = free.unwrap_or_else(|| panic!("{machine} is leased twice"));
-        machine_row.leases.insert(lease);
+        let free = free.unwrap_or_else(|| panic!("{machine} is leased twice"));
+        self.change_machine(machine, |row| row.free = free);
+        self.state.machine_mut(machine).leases.insert(lease);
         self.state.party_mut(party).open_leases += 1;
         self.state.order_mut(order_id).held_slots += u32::from(!is_audit);
         let job_row = self.state.job_mut(job);
@@ -133,8 +133,7 @@ impl Engine {
         row.phase = LeasePhase::Draining { reason, ran_ms };
         let (machine, order, job, is_audit) = (row.machine, row.order, row.job, row.is_audit);
         let resources = row.resources.clone();
-        let machine_row = self.state.machine_mut(machine);
-        machine_row.free = machine_row.free.plus(&resources);
+        self.change_machine(machine, |row| row.free = row.free.plus(&resources));
         self.state.order_mut(order).held_slots -= u32::from(!is_audit);
         self.emit(Event::LeaseDraining { lease, job, reason });
         let failed = matches!(

@@ -49,8 +49,8 @@ use crate::{
     units::{Msat, TimeMs},
 };
 pub use invariants::Violation;
+use state::KeyOwner;
 pub use state::State;
-use state::{KeyOwner, Presence};
 
 /// What an accepted command led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl Engine {
         let rules = Rules::version(state.rules_version).ok_or(state.rules_version)?;
         let mut index = OfferIndex::default();
         for (id, offer) in state.offers.iter() {
-            if state.machine(offer.machine).presence == Presence::Live {
+            if state.machine(offer.machine).is_offering() {
                 index.insert(id, &offer.terms);
             }
         }

@@ -2,11 +2,12 @@
 
 use super::{
     Actor, Engine,
-    state::{Offer, Presence},
+    state::{Machine, Offer, Presence},
 };
 use crate::{
     event::Event,
-    id::{MachineId, OfferId},
+    id::{MachineId, OfferId, OrderId},
+    matching::Wanted,
     offer::{OfferRole, OfferTerms},
     rejection::{Conflict, Entity, Rejection},
     reply::Reply,
@@ -14,7 +15,7 @@ use crate::{
 
 /// The most standing offers of one machine.
 const OFFERS_PER_MACHINE_MAX: usize = 256;
-/// How many open orders a new offer is tried on at once; the others follow with the next tick.
+/// How many open orders are tried at once; the others follow with the next ticks.
 const ORDERS_TRIED_MAX: usize = 32;
 
 impl Engine {
@@ -38,7 +39,7 @@ impl Engine {
         self.state.machine_mut(machine).offers.insert(offer);
         self.list_offer(offer);
         self.emit(Event::OfferPosted { offer, machine, party, terms: Box::new(terms.clone()) });
-        self.try_open_orders(terms.role);
+        self.try_orders_for(offer);
         Ok(Reply::Offer(offer))
     }
 
@@ -55,7 +56,7 @@ impl Engine {
         self.state.offer_mut(offer).terms = terms.clone();
         self.list_offer(offer);
         self.emit(Event::OfferChanged { offer, terms: Box::new(terms.clone()) });
-        self.try_open_orders(terms.role);
+        self.try_orders_for(offer);
         Ok(Reply::Done)
     }
 
@@ -80,10 +81,10 @@ impl Engine {
         self.emit(Event::OfferWithdrawn { offer });
     }
 
-    /// Puts an offer where orders find it, if its machine is there.
+    /// Puts an offer where orders find it, if its machine can take anything.
     pub(super) fn list_offer(&mut self, offer: OfferId) {
         let row = self.state.offer(offer);
-        if self.state.machine(row.machine).presence != Presence::Live {
+        if !self.state.machine(row.machine).is_offering() {
             return;
         }
         self.index.insert(offer, &row.terms);
@@ -95,10 +96,29 @@ impl Engine {
     /// Takes an offer away from where orders find it.
     pub(super) fn unlist_offer(&mut self, offer: OfferId) {
         let row = self.state.offer(offer);
-        if self.state.machine(row.machine).presence == Presence::Live {
+        if self.state.machine(row.machine).is_offering() {
             self.index.remove(offer, &row.terms);
         }
         self.state.audit_offers.remove(&offer);
+    }
+
+    /// Changes a machine in a way that may make its offers appear or vanish: full machines are not searched.
+    pub(super) fn change_machine(&mut self, machine: MachineId, change: impl FnOnce(&mut Machine)) {
+        let was_offering = self.state.machine(machine).is_offering();
+        let row = self.state.machine_mut(machine);
+        change(row);
+        if row.is_offering() == was_offering {
+            return;
+        }
+        for offer in self.state.machine(machine).offers.clone() {
+            if was_offering {
+                let terms = &self.state.offer(offer).terms;
+                self.index.remove(offer, terms);
+                self.state.audit_offers.remove(&offer);
+            } else {
+                self.list_offer(offer);
+            }
+        }
     }
 
     fn check_terms(&self, machine: MachineId, terms: &OfferTerms) -> Result<(), Rejection> {
@@ -111,13 +131,30 @@ impl Engine {
         Ok(())
     }
 
-    /// A new or changed offer may be what open orders wait for.
-    pub(super) fn try_open_orders(&mut self, role: OfferRole) {
-        if role == OfferRole::Work {
-            let orders: Vec<_> = self.state.open_orders.iter().copied().take(ORDERS_TRIED_MAX).collect();
-            for order in orders {
-                self.fill_slots(order);
-            }
+    /// A new offer may be what open orders wait for.
+    fn try_orders_for(&mut self, offer: OfferId) {
+        let terms = &self.state.offer(offer).terms;
+        if terms.role != OfferRole::Work {
+            return;
+        }
+        let orders = self.state.open_orders.iter().copied().take(ORDERS_TRIED_MAX);
+        let fits = |order: &OrderId| Wanted::work(&self.state.order(*order).terms).mismatch(terms).is_none();
+        for order in orders.filter(fits).collect::<Vec<_>>() {
+            self.fill_slots(order);
+        }
+    }
+
+    /// Tries the next open orders in turn, so that each gets its chance with time, however many there are.
+    pub(super) fn try_open_orders(&mut self) {
+        let after = self.state.last_order_tried;
+        let mut orders: Vec<_> =
+            self.state.open_orders.range(OrderId(after.0 + 1)..).copied().take(ORDERS_TRIED_MAX).collect();
+        if orders.is_empty() {
+            orders = self.state.open_orders.iter().copied().take(ORDERS_TRIED_MAX).collect();
+        }
+        self.state.last_order_tried = orders.last().copied().unwrap_or(OrderId(0));
+        for order in orders {
+            self.fill_slots(order);
         }
     }
 }

@@ -48,6 +48,8 @@ pub struct State {
     pub orders: Table<OrderId, Order>,
     /// Orders with slots that take offers.
     pub open_orders: BTreeSet<OrderId>,
+    /// The open order that was last tried on a tick.
+    pub last_order_tried: OrderId,
     /// Jobs.
     pub jobs: Table<JobId, Job>,
     /// Leases.
@@ -596,6 +598,7 @@ impl State {
             audit_offers: BTreeSet::new(),
             orders: Table::default(),
             open_orders: BTreeSet::new(),
+            last_order_tried: OrderId(0),
             jobs: Table::default(),
             leases: Table::default(),
             attempts: BTreeMap::new(),
@@ -617,6 +620,13 @@ impl State {
 
     pub(crate) fn attempt_mut(&mut self, id: AttemptId) -> &mut Attempt {
         self.attempts.get_mut(&id).unwrap_or_else(|| missing(id))
+    }
+}
+
+impl Machine {
+    /// Whether its offers can win anything now: it is there, and not full.
+    pub fn is_offering(&self) -> bool {
+        self.presence == Presence::Live && self.free.cpu_milli > 0 && self.free.memory_mib > 0
     }
 }
 

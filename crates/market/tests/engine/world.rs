@@ -1,5 +1,7 @@
 //! A small market for tests: a venue, parties with machines, and honest or crooked ways to work.
 
+#![expect(unreachable_pub, reason = "a test's own module")]
+
 use market::{
     command::{
         AuditLink, CERTIFICATE_DOMAIN, Claim, Command, Commit, Reveal, TopUpOutcome, certificate_message,
