@@ -329,7 +329,7 @@ impl Ledger {
     pub fn post_pending(&mut self, transfer: TransferId, amount: Msat) -> Result<Posting, LedgerError> {
         let reserved = self.pending.get(&transfer).ok_or(LedgerError::NotPending { transfer })?.amount;
         let too_much = LedgerError::MoreThanReserved { transfer, reserved, asked: amount };
-        let released = reserved.sub(amount).map_err(|_| too_much)?;
+        let released = reserved.minus(amount).map_err(|_| too_much)?;
         let Pending { debit, credit, .. } = self.release(transfer)?;
         self.post(debit, credit, amount);
         Ok(Posting { transfer, debit, credit, amount, state: PostingState::Posted { released } })

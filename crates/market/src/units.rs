@@ -27,12 +27,12 @@ impl Msat {
     }
 
     /// `self + other`, or [`Overflow`] past [`Msat::MAX`].
-    pub fn add(self, other: Msat) -> Result<Msat, Overflow> {
+    pub fn plus(self, other: Msat) -> Result<Msat, Overflow> {
         self.0.checked_add(other.0).map(Msat).filter(|sum| *sum <= Msat::MAX).ok_or(Overflow)
     }
 
     /// `self − other`, or [`Overflow`] below zero.
-    pub fn sub(self, other: Msat) -> Result<Msat, Overflow> {
+    pub fn minus(self, other: Msat) -> Result<Msat, Overflow> {
         self.0.checked_sub(other.0).map(Msat).ok_or(Overflow)
     }
 

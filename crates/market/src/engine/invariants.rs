@@ -61,7 +61,7 @@ impl Engine {
     fn check_lease(&self, id: LeaseId) -> Result<(), Violation> {
         let lease = self.state.lease(id);
         let is_listed = self.state.machine(lease.machine).leases.contains(&id);
-        if lease.phase.is_closed() != !is_listed
+        if lease.phase.is_closed() == is_listed
             || (lease.phase.is_closed() && !lease.open_attempts.is_empty())
         {
             return Err(Violation::LeaseBooks(id));

@@ -24,7 +24,7 @@ impl Engine {
     pub(super) fn top_up(&mut self, actor: Actor, amount_msat: Msat) -> Result<Reply, Rejection> {
         let party = self.signing_party(actor)?;
         self.check_payment(party, amount_msat)?;
-        if self.holdings(party).add(amount_msat)? > self.rules.balance_cap_msat {
+        if self.holdings(party).plus(amount_msat)? > self.rules.balance_cap_msat {
             return Err(Rejection::BalanceCap { cap: self.rules.balance_cap_msat });
         }
         self.state.party_mut(party).open_payments += 1;
@@ -102,7 +102,7 @@ impl Engine {
             ));
         }
         let account = Account::Available(party);
-        let (needed, available) = (amount_msat.add(max_fee_msat)?, self.state.ledger.available(account));
+        let (needed, available) = (amount_msat.plus(max_fee_msat)?, self.state.ledger.available(account));
         if available < needed {
             return Err(Rejection::InsufficientFunds { account, available, needed });
         }

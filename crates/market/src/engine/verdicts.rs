@@ -147,7 +147,7 @@ impl Engine {
         for (nth, attempt) in agreeing.iter().enumerate() {
             let paid = self.accept_attempt(*attempt, &result, verdict.clone(), is_verified);
             if nth > 0 {
-                audit_cost = audit_cost.add(paid).unwrap_or(audit_cost);
+                audit_cost = audit_cost.plus(paid).unwrap_or(audit_cost);
             }
         }
         let reason = if convicts { RejectReason::Wrong } else { RejectReason::Minority };

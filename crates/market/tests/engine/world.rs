@@ -1,6 +1,6 @@
 //! A small market for tests: a venue, parties with machines, and honest or crooked ways to work.
 
-#![expect(unreachable_pub, reason = "a test's own module")]
+#![expect(unreachable_pub, clippy::unwrap_used, reason = "a test's own module")]
 
 use market::{
     command::{

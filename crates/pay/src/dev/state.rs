@@ -248,7 +248,7 @@ impl State {
 
     pub(super) fn issue(&mut self, node: NodeIndex, amount: Msat) -> Result<(), IssueError> {
         // All other sums are parts of this one, so they cannot overflow.
-        self.issued = self.issued.add(amount).map_err(|_| IssueError)?;
+        self.issued = self.issued.plus(amount).map_err(|_| IssueError)?;
         self.nodes[node].spendable.0 += amount.0;
         Ok(())
     }
@@ -450,11 +450,11 @@ impl State {
         // An amount that does not fit is more than any balance.
         let too_much = |_| FailureReason::InsufficientBalance;
         let share = request.amount.scale(u64::from(self.fees.ppm), PPM, Rounding::Down).map_err(too_much)?;
-        let fee = share.add(self.fees.base).map_err(too_much)?;
+        let fee = share.plus(self.fees.base).map_err(too_much)?;
         if fee > request.max_fee {
             return Err(FailureReason::FeeTooHigh);
         }
-        if request.amount.add(fee).map_err(too_much)? > self.nodes[payer].spendable {
+        if request.amount.plus(fee).map_err(too_much)? > self.nodes[payer].spendable {
             return Err(FailureReason::InsufficientBalance);
         }
         if self.mischief.strikes(payer, Fault::FailPayment) {
