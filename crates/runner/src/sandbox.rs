@@ -18,8 +18,8 @@ pub(crate) use system::{enter, lock};
 pub enum Mechanism {
     /// No file can be opened (Landlock).
     Files,
-    /// Only the system calls of a computation are allowed, any other kills the process: no sockets, no new processes or threads,
-    /// no other programs (seccomp).
+    /// Only the system calls of a computation are allowed: opening a file is refused, any other call kills the process.
+    /// No sockets, no new processes or threads, no other programs (seccomp).
     SystemCalls,
     /// Memory, file size, descriptors, processes and core dumps are limited (rlimits).
     Resources,

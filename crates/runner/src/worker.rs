@@ -182,6 +182,10 @@ enum Response {
     Loaded,
     /// The body is the output bundle.
     Ended(Outcome),
+    Tried {
+        prevented: bool,
+        how: String,
+    },
     Invalid(String),
     Failed(String),
 }
@@ -324,13 +328,14 @@ impl Worker {
         }
     }
 
-    /// Tries whether the sandbox holds, by doing something forbidden in it. The process dies of it as it should, or
-    /// says in the error how it survived.
-    pub fn try_forbidden(&mut self, forbidden: Forbidden) -> Result<(), String> {
+    /// Tries whether the sandbox holds, by doing something forbidden in it. Says how it was prevented, which mostly ends
+    /// the process, or in the error how it was not.
+    pub fn try_forbidden(&mut self, forbidden: Forbidden) -> Result<String, String> {
         let message = Message { request: Request::Try(forbidden), body: Arc::from([]) };
         match self.exchange(vec![message], START_LIMIT, 0) {
-            Err(WorkerError::Died(_)) => Ok(()),
-            Ok((Response::Failed(how), _)) => Err(how),
+            Err(WorkerError::Died(how)) => Ok(how),
+            Ok((Response::Tried { prevented: true, how }, _)) => Ok(how),
+            Ok((Response::Tried { prevented: false, how }, _)) => Err(how),
             Ok((other, _)) => Err(format!("unexpected answer: {other:?}")),
             Err(error) => Err(error.to_string()),
         }

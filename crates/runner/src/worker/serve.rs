@@ -116,7 +116,7 @@ impl Server {
                     }
                 },
             },
-            Request::Try(forbidden) => (Response::Failed(try_forbidden(forbidden)), Vec::new()),
+            Request::Try(forbidden) => (try_forbidden(forbidden), Vec::new()),
         })
     }
 
@@ -145,8 +145,8 @@ impl Server {
     }
 }
 
-/// Does what the sandbox must prevent. Says what happened where it did not.
-fn try_forbidden(forbidden: Forbidden) -> String {
+/// Does what the sandbox must prevent, and says what came of it.
+fn try_forbidden(forbidden: Forbidden) -> Response {
     let (what, result) = match forbidden {
         Forbidden::OpenFile => ("opening a file", std::fs::File::open("/etc/passwd").map(drop)),
         Forbidden::OpenSocket => ("opening a socket", std::net::TcpListener::bind("127.0.0.1:0").map(drop)),
@@ -155,7 +155,10 @@ fn try_forbidden(forbidden: Forbidden) -> String {
         }
     };
     match result {
-        Ok(()) => format!("{what} succeeded"),
-        Err(error) => format!("{what} failed only with: {error}"),
+        Ok(()) => Response::Tried { prevented: false, how: format!("{what} succeeded") },
+        Err(error) => Response::Tried {
+            prevented: error.kind() == io::ErrorKind::PermissionDenied,
+            how: format!("{what}: {error}"),
+        },
     }
 }
