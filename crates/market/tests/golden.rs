@@ -2,6 +2,8 @@
 //!
 //! A new command adds lines (`GRIST_GOLDEN=write cargo test -p market --test golden`); a line that is there never changes.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use market::{
     command::*,
     id::*,
@@ -164,7 +166,7 @@ fn commands() -> Vec<Command> {
 fn statement(command: Command, nonce: u64) -> Statement {
     let secret = SecretKey::from_bytes([1; 32]);
     let venue = SecretKey::from_bytes([2; 32]).public();
-    let seen = (nonce % 2 == 0).then(|| Head { size: 3, root: Digest([5; 32]) });
+    let seen = nonce.is_multiple_of(2).then_some(Head { size: 3, root: Digest([5; 32]) });
     Statement::sign(
         &secret,
         &Payload { v: 1, venue, not_after_ms: TimeMs(1_700_000_000_000), nonce, seen, command },
