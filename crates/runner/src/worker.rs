@@ -400,10 +400,17 @@ fn start(
 /// holds the `Arc`.
 #[derive(Debug)]
 struct Blobs {
-    sent: BTreeMap<(usize, usize), (u64, Arc<[u8]>)>,
+    sent: BTreeMap<(usize, usize), Blob>,
     next: u64,
     bytes: u64,
     max_bytes: u64,
+}
+
+#[derive(Debug)]
+struct Blob {
+    number: u64,
+    /// Keeps the address taken.
+    _content: Arc<[u8]>,
 }
 
 impl Blobs {
@@ -419,8 +426,9 @@ impl Blobs {
             return Err(WorkerError::Inputs { needed_bytes, limit_bytes: self.max_bytes });
         }
         if self.bytes.saturating_add(needed_bytes) > self.max_bytes {
-            for (blob, _) in std::mem::take(&mut self.sent).into_values() {
-                messages.push(Message { request: Request::Forget { blob }, body: Arc::from([]) });
+            for blob in std::mem::take(&mut self.sent).into_values() {
+                messages
+                    .push(Message { request: Request::Forget { blob: blob.number }, body: Arc::from([]) });
             }
             self.bytes = 0;
         }
@@ -435,13 +443,13 @@ impl Blobs {
 
     fn send_one(&mut self, bytes: &Arc<[u8]>, messages: &mut Vec<Message>) -> u64 {
         let address = (bytes.as_ptr() as usize, bytes.len());
-        if let Some((blob, _)) = self.sent.get(&address) {
-            return *blob;
+        if let Some(blob) = self.sent.get(&address) {
+            return blob.number;
         }
         let blob = self.next;
         self.next += 1;
         self.bytes += blob_bytes(bytes);
-        self.sent.insert(address, (blob, bytes.clone()));
+        self.sent.insert(address, Blob { number: blob, _content: bytes.clone() });
         messages.push(Message { request: Request::Put { blob }, body: bytes.clone() });
         blob
     }

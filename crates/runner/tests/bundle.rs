@@ -1,4 +1,5 @@
 //! Bundles: one encoding, strict decoding, safe unpacking.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use proptest::prelude::*;
 use runner::{DecodeBundleError, ExtractError, MAX_FILES, OutputBundle};

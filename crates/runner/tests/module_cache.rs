@@ -1,4 +1,5 @@
 //! The cache gives back what was compiled here, and nothing else.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod programs;
 
