@@ -541,8 +541,6 @@ pub struct PartyView {
     pub is_operators: bool,
     /// The bond.
     pub bond_msat: Msat,
-    /// Verified results accepted since the last one that was proven wrong.
-    pub consecutive_valid: u32,
     /// Reputation by hardware class.
     pub reputation: Vec<ClassScore>,
 }
@@ -556,6 +554,8 @@ pub struct ClassScore {
     pub score_ppm: u32,
     /// Whether there is too little to judge by.
     pub is_unvetted: bool,
+    /// Verified results accepted since the last one that was proven wrong; sets the audit rate.
+    pub valid_in_a_row: u32,
 }
 
 /// The market at a glance, without anything private (`GET /v1/board`).

@@ -1,0 +1,284 @@
+//! Blobs: named by their BLAKE3 digest, checked as they arrive, there in whole or not at all.
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
+use market::{
+    id::{Digest, PartyId},
+    units::TimeMs,
+};
+use object_store::{
+    GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem,
+    path::Path,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// How much is handed to the store at once.
+const PART_BYTES: usize = 1 << 20;
+/// How long an upload may stand still.
+const STALL_LIMIT: Duration = Duration::from_secs(30);
+
+/// What is stored where, and who brought it.
+#[derive(Debug)]
+pub(super) struct BlobStore {
+    store: Arc<dyn ObjectStore>,
+    limits: BlobLimits,
+    index: Mutex<Index>,
+}
+
+/// How much may be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlobLimits {
+    /// The largest blob, in bytes.
+    pub blob_max_bytes: u64,
+    /// The most that one party may have stored, in bytes. Blobs from before the last start count for nobody.
+    pub party_quota_bytes: u64,
+    /// How long a blob stays that no job needs, in milliseconds.
+    pub unused_grace_ms: u64,
+}
+
+#[derive(Debug, Default)]
+struct Index {
+    blobs: BTreeMap<Digest, Stored>,
+    used_bytes: BTreeMap<PartyId, u64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Stored {
+    bytes: u64,
+    /// Who is charged for it.
+    party: Option<PartyId>,
+    /// When it was brought, or last asked for.
+    wanted_at: TimeMs,
+}
+
+/// Why a blob was not stored or not given.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BlobError {
+    /// Larger than one may be.
+    #[error("the blob is larger than the {max_bytes} bytes that this market takes: split it")]
+    TooLarge { max_bytes: u64 },
+    /// More than a party may have.
+    #[error(
+        "your stored blobs would exceed the {quota_bytes} bytes that one party may have here: wait until your jobs are over"
+    )]
+    Quota { quota_bytes: u64 },
+    /// Other bytes than promised.
+    #[error("the bytes have the digest {found}, not {expected}: nothing was stored")]
+    Mismatch { expected: Digest, found: Digest },
+    /// The sender stopped sending.
+    #[error("the upload broke off ({0}): nothing was stored, send it again")]
+    BrokenOff(String),
+    /// No such blob.
+    #[error("there is no blob {0}: upload it first")]
+    Missing(Digest),
+    /// A range outside of it.
+    #[error("the blob has {bytes} bytes, the range lies outside")]
+    Range { bytes: u64 },
+    /// The store failed.
+    #[error("the blob store failed: {0}")]
+    Store(#[from] object_store::Error),
+}
+
+/// A blob on its way out.
+pub(super) struct Opened {
+    pub(super) bytes: u64,
+    pub(super) range: Range<u64>,
+    pub(super) content: BoxStream<'static, object_store::Result<Bytes>>,
+}
+
+/// Which part of a blob is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Everything.
+    Whole,
+    /// From an offset to an end, which may lie behind the blob's.
+    Span { from: u64, to: u64 },
+    /// The last bytes.
+    Last(u64),
+}
+
+impl BlobStore {
+    /// Opens a folder of blobs.
+    pub(super) async fn open(
+        folder: &std::path::Path,
+        limits: BlobLimits,
+        now: TimeMs,
+    ) -> Result<BlobStore, BlobError> {
+        let store = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
+        let mut blobs = BTreeMap::new();
+        let mut objects = store.list(None);
+        while let Some(object) = objects.try_next().await? {
+            if let Some(digest) = digest_of(&object.location) {
+                blobs.insert(digest, Stored { bytes: object.size, party: None, wanted_at: now });
+            }
+        }
+        drop(objects);
+        let index = Mutex::new(Index { blobs, used_bytes: BTreeMap::new() });
+        Ok(BlobStore { store: Arc::new(store), limits, index })
+    }
+
+    /// Whether a blob is there. Asking keeps it for another grace period.
+    pub(super) fn has(&self, digest: &Digest, now: TimeMs) -> bool {
+        self.size(digest, now).is_some()
+    }
+
+    /// The size of a blob. Asking keeps it for another grace period.
+    pub(super) fn size(&self, digest: &Digest, now: TimeMs) -> Option<u64> {
+        self.with(|index| {
+            let stored = index.blobs.get_mut(digest)?;
+            stored.wanted_at = now;
+            Some(stored.bytes)
+        })
+    }
+
+    /// Bytes of all blobs.
+    pub(super) fn total_bytes(&self) -> u64 {
+        self.with(|index| index.blobs.values().map(|stored| stored.bytes).sum())
+    }
+
+    /// Takes a blob in and says its size.
+    pub(super) async fn put<E: std::fmt::Display>(
+        &self,
+        party: PartyId,
+        digest: Digest,
+        announced_bytes: Option<u64>,
+        content: impl Stream<Item = Result<Bytes, E>> + Unpin,
+        now: TimeMs,
+    ) -> Result<u64, BlobError> {
+        if let Some(bytes) = self.size(&digest, now) {
+            return Ok(bytes);
+        }
+        self.check_room(party, announced_bytes.unwrap_or(0))?;
+        let mut upload = self.store.put_multipart(&path_of(&digest)).await?;
+        match self.receive(party, digest, content, upload.as_mut()).await {
+            Ok(bytes) => {
+                upload.complete().await?;
+                self.with(|index| index.add(digest, Stored { bytes, party: Some(party), wanted_at: now }));
+                Ok(bytes)
+            }
+            Err(error) => {
+                upload.abort().await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn receive<E: std::fmt::Display>(
+        &self,
+        party: PartyId,
+        digest: Digest,
+        mut content: impl Stream<Item = Result<Bytes, E>> + Unpin,
+        upload: &mut dyn MultipartUpload,
+    ) -> Result<u64, BlobError> {
+        let (mut hasher, mut bytes, mut part) = (blake3::Hasher::new(), 0, Vec::new());
+        loop {
+            let chunk = tokio::time::timeout(STALL_LIMIT, content.next()).await;
+            let chunk = chunk.map_err(|_| BlobError::BrokenOff("nothing came for half a minute".into()))?;
+            let Some(chunk) = chunk.transpose().map_err(|e| BlobError::BrokenOff(e.to_string()))? else {
+                break;
+            };
+            bytes += chunk.len() as u64;
+            self.check_room(party, bytes)?;
+            hasher.update(&chunk);
+            part.extend_from_slice(&chunk);
+            if part.len() >= PART_BYTES {
+                upload.put_part(PutPayload::from(std::mem::take(&mut part))).await?;
+            }
+        }
+        let found = Digest(*hasher.finalize().as_bytes());
+        if found != digest {
+            return Err(BlobError::Mismatch { expected: digest, found });
+        }
+        if !part.is_empty() {
+            upload.put_part(PutPayload::from(part)).await?;
+        }
+        Ok(bytes)
+    }
+
+    /// Whether a party may bring so many bytes more.
+    fn check_room(&self, party: PartyId, bytes: u64) -> Result<(), BlobError> {
+        let BlobLimits { blob_max_bytes: max_bytes, party_quota_bytes: quota_bytes, .. } = self.limits;
+        if bytes > max_bytes {
+            return Err(BlobError::TooLarge { max_bytes });
+        }
+        let used = self.with(|index| index.used_bytes.get(&party).copied().unwrap_or(0));
+        if used.saturating_add(bytes) > quota_bytes { Err(BlobError::Quota { quota_bytes }) } else { Ok(()) }
+    }
+
+    /// Opens a blob.
+    pub(super) async fn get(&self, digest: Digest, part: Part, now: TimeMs) -> Result<Opened, BlobError> {
+        let bytes = self.size(&digest, now).ok_or(BlobError::Missing(digest))?;
+        let range = match part {
+            Part::Whole => 0..bytes,
+            Part::Span { from, to } => from..to.min(bytes),
+            Part::Last(count) => bytes.saturating_sub(count)..bytes,
+        };
+        if part != Part::Whole && range.is_empty() {
+            return Err(BlobError::Range { bytes });
+        }
+        let content = if range.is_empty() {
+            futures_util::stream::empty().boxed()
+        } else {
+            let options =
+                GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
+            self.store.get_opts(&path_of(&digest), options).await?.into_stream()
+        };
+        Ok(Opened { bytes, range, content })
+    }
+
+    /// Deletes what is not in use and was not asked for within the grace period; says how many blobs went.
+    pub(super) async fn collect(&self, in_use: &BTreeSet<Digest>, now: TimeMs) -> Result<usize, BlobError> {
+        let unused = self.with(|index| {
+            let is_unused = |stored: &Stored| now.since(stored.wanted_at) > self.limits.unused_grace_ms;
+            let blobs =
+                index.blobs.iter().filter(|(digest, stored)| is_unused(stored) && !in_use.contains(digest));
+            let unused: Vec<Digest> = blobs.map(|(digest, _)| *digest).collect();
+            // Out of the index first: nobody is promised a blob that is being deleted.
+            unused.iter().for_each(|digest| index.remove(digest));
+            unused
+        });
+        for digest in &unused {
+            self.store.delete(&path_of(digest)).await?;
+        }
+        Ok(unused.len())
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&mut Index) -> R) -> R {
+        f(&mut self.index.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Index {
+    fn add(&mut self, digest: Digest, stored: Stored) {
+        // Two may have brought it at once; the first is charged.
+        if self.blobs.contains_key(&digest) {
+            return;
+        }
+        if let Some(party) = stored.party {
+            *self.used_bytes.entry(party).or_default() += stored.bytes;
+        }
+        self.blobs.insert(digest, stored);
+    }
+
+    fn remove(&mut self, digest: &Digest) {
+        let Some(stored) = self.blobs.remove(digest) else { return };
+        if let Some(used) = stored.party.and_then(|party| self.used_bytes.get_mut(&party)) {
+            *used = used.saturating_sub(stored.bytes);
+        }
+    }
+}
+
+/// Two digits as a folder, so that no folder grows too large.
+fn path_of(digest: &Digest) -> Path {
+    let text = digest.to_string();
+    Path::from_iter([&text[..2], &text[2..]])
+}
+
+fn digest_of(path: &Path) -> Option<Digest> {
+    path.parts().map(|part| part.as_ref().to_owned()).collect::<String>().parse().ok()
+}

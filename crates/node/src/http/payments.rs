@@ -1,0 +1,219 @@
+//! The purse: the Lightning node behind the market, asked again and again what the state says is outstanding. There is no
+//! other way money moves, before or after a crash.
+
+use super::{config::Payments, failure::Failure, shared::App, writer};
+use crate::venue::payments::{carry_out, outstanding};
+use axum::http::StatusCode;
+use market::{ledger::Account, units::Msat};
+use pay::{
+    InvoiceRequest, LightningNode, NodeInfo, PayRequest, PaymentState,
+    dev::{DevNetwork, DevNode, DevState},
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+use tokio::sync::Notify;
+
+/// How often the node is asked while something is outstanding.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+/// How often it is looked at while nothing is.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// What routing may cost a play-money wallet, in parts per hundred.
+const DEV_FEE_PERCENT: u64 = 5;
+const INVOICE_LIFETIME_MS: u64 = 3_600_000;
+
+/// The node, and with play money the network around it.
+pub(super) struct Purse {
+    pub(super) node: Arc<dyn LightningNode>,
+    pub(super) info: NodeInfo,
+    dev: Option<DevPurse>,
+}
+
+/// A network of play money in this process, kept in a file.
+struct DevPurse {
+    network: DevNetwork,
+    /// The rest of the world: pays top-ups, takes withdrawals.
+    wallet: DevNode,
+    file: PathBuf,
+    saved: Mutex<Vec<u8>>,
+}
+
+/// Why there is no purse.
+#[derive(Debug, thiserror::Error)]
+pub enum PurseError {
+    /// The file of the play-money network.
+    #[error("the play-money network in {} cannot be used: {reason}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The node gave no answer.
+    #[error(transparent)]
+    Unavailable(#[from] pay::Unavailable),
+}
+
+impl Purse {
+    pub(super) async fn open(payments: &Payments, folder: &Path) -> Result<Purse, PurseError> {
+        let (node, dev): (Arc<dyn LightningNode>, _) = match payments {
+            Payments::Node(node) => (node.clone(), None),
+            Payments::Dev => {
+                let dev = DevPurse::open(folder)?;
+                (Arc::new(dev.network.node("market")), Some(dev))
+            }
+        };
+        let info = node.info().await?;
+        Ok(Purse { node, info, dev })
+    }
+
+    /// What the node holds, payments under way included.
+    pub(super) async fn balance(&self) -> Option<Msat> {
+        let balance = self.node.balance().await.ok()?;
+        balance.spendable.plus(balance.in_flight).ok()
+    }
+
+    /// Writes play money down, where there is some.
+    pub(super) fn save(&self) -> Result<(), PurseError> {
+        self.dev.as_ref().map_or(Ok(()), DevPurse::save)
+    }
+
+    /// Pays an invoice out of the play-money wallet of the rest of the world.
+    pub(super) async fn dev_pay(&self, bolt11: String) -> Result<(), Failure> {
+        let dev = self.dev()?;
+        let unusable = |why: String| Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "payment_failed", why);
+        let invoice = pay::bolt11::decode(&bolt11).map_err(|error| unusable(error.to_string()))?;
+        let amount = invoice.amount.ok_or_else(|| unusable("the invoice names no amount".into()))?;
+        let max_fee = amount.scale(DEV_FEE_PERCENT, 100, market::units::Rounding::Up).unwrap_or(Msat::ZERO);
+        let needed = amount.plus(max_fee).map_err(|error| unusable(error.to_string()))?;
+        let spendable = dev.wallet.balance().await.map_err(|error| unusable(error.to_string()))?.spendable;
+        let missing = needed.saturating_sub(spendable);
+        if missing > Msat::ZERO {
+            dev.network.issue(&dev.wallet, missing).map_err(|error| unusable(error.to_string()))?;
+        }
+        let state = dev.wallet.pay(PayRequest { bolt11, amount, max_fee }).await;
+        self.save().map_err(|error| Failure::internal(error.to_string()))?;
+        match state.map_err(|error| unusable(error.to_string()))? {
+            PaymentState::Succeeded { .. } | PaymentState::InFlight => Ok(()),
+            PaymentState::Failed { reason } => Err(unusable(reason.to_string())),
+            PaymentState::Unknown => Err(unusable("nobody can say yet whether it arrived".into())),
+        }
+    }
+
+    /// An invoice of the rest of the world.
+    pub(super) async fn dev_invoice(&self, amount: Msat) -> Result<pay::Invoice, Failure> {
+        let dev = self.dev()?;
+        let request = InvoiceRequest {
+            amount,
+            description: "a play-money wallet".into(),
+            expires_in_ms: INVOICE_LIFETIME_MS,
+        };
+        let invoice = dev
+            .wallet
+            .create_invoice(request)
+            .await
+            .map_err(|error| Failure::bad_request(error.to_string()))?;
+        self.save().map_err(|error| Failure::internal(error.to_string()))?;
+        Ok(invoice)
+    }
+
+    fn dev(&self) -> Result<&DevPurse, Failure> {
+        self.dev
+            .as_ref()
+            .ok_or_else(|| Failure::not_found("play money at this market: pay with a real wallet"))
+    }
+}
+
+impl DevPurse {
+    fn open(folder: &Path) -> Result<DevPurse, PurseError> {
+        let file = folder.join("dev-network.json");
+        let failed = |reason: String| PurseError::File { file: file.clone(), reason };
+        let clock = writer::now;
+        let network = match std::fs::read(&file) {
+            Ok(bytes) => {
+                let saved: DevState =
+                    serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))?;
+                DevNetwork::restore(saved, clock)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let mut seed = [0; 32];
+                getrandom::fill(&mut seed).map_err(|error| failed(error.to_string()))?;
+                DevNetwork::new(seed, clock)
+            }
+            Err(error) => return Err(failed(error.to_string())),
+        };
+        let wallet = network.node("rest of the world");
+        let purse = DevPurse { network, wallet, file, saved: Mutex::default() };
+        purse.save()?;
+        Ok(purse)
+    }
+
+    /// Writes the network down if it has changed, before anybody relies on the change.
+    fn save(&self) -> Result<(), PurseError> {
+        let failed = |reason: String| PurseError::File { file: self.file.clone(), reason };
+        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = serde_json::to_vec(&self.network.save()).map_err(|error| failed(error.to_string()))?;
+        if *saved != bytes {
+            super::files::replace(&self.file, &bytes).map_err(|error| failed(error.to_string()))?;
+            *saved = bytes;
+        }
+        Ok(())
+    }
+}
+
+/// Looks after payments until the market stops.
+pub(super) async fn look_after(app: App, wake: Arc<Notify>) {
+    loop {
+        let is_busy = round(&app).await;
+        watch_solvency(&app).await;
+        let pause = if is_busy { ASK_EVERY } else { LOOK_EVERY };
+        tokio::select! {
+            () = app.stopping.cancelled() => return,
+            () = wake.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// Asks the node about everything that is outstanding; says whether there was anything.
+async fn round(app: &App) -> bool {
+    let Ok(duties) = app.read(|floor| outstanding(floor.state())).await else { return false };
+    for duty in &duties {
+        let Some(command) = carry_out(app.purse.node.as_ref(), duty).await else { continue };
+        if let Err(error) = app.purse.save() {
+            tracing::error!(%error, "payments wait until the play-money network can be written down");
+            return true;
+        }
+        match app.writer.submit_own(command).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(refusal)) => {
+                tracing::warn!(%refusal, "the outcome of a payment was refused; it will be asked again")
+            }
+            Err(_) => return false,
+        }
+    }
+    !duties.is_empty()
+}
+
+/// Compares what is owed with what is there.
+async fn watch_solvency(app: &App) {
+    let Ok((owed, pending)) = app.read(|floor| owed(floor.state())).await else { return };
+    let Some(balance) = app.purse.balance().await else { return };
+    app.metrics.liabilities_msat.set(i64::try_from(owed.0).unwrap_or(i64::MAX));
+    app.metrics.node_balance_msat.set(i64::try_from(balance.0).unwrap_or(i64::MAX));
+    // What is on its way out may have left the node already, and still stands in the books.
+    let is_insolvent = owed.saturating_sub(pending) > balance;
+    if app.is_insolvent.swap(is_insolvent, Ordering::Relaxed) != is_insolvent {
+        tracing::error!(%owed, %balance, is_insolvent, "what is owed against what the node holds");
+    }
+}
+
+/// What the venue owes all parties, and how much of it is on its way to them.
+pub(super) fn owed(state: &market::engine::State) -> (Msat, Msat) {
+    let pending = state.ledger.balance(Account::Node).pending_out.0
+        + state.ledger.balance(Account::Routing).pending_in.0;
+    let owed = u64::try_from(state.ledger.liabilities()).unwrap_or(u64::MAX);
+    (Msat(owed), Msat(pending))
+}

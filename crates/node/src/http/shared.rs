@@ -1,0 +1,106 @@
+//! What all handlers share.
+
+use super::{
+    blob_store::BlobStore,
+    config::Limits,
+    failure::Failure,
+    limits::Guards,
+    metrics::Metrics,
+    payments::Purse,
+    pokes::Pokes,
+    writer::{self, NoWriter, WriterHandle},
+};
+use crate::{
+    api::ReadToken,
+    venue::{Floor, reads::Reader},
+};
+use axum::http::{HeaderMap, header};
+use market::{id::PartyId, key::PublicKey};
+use std::{
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicBool},
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// See the [module documentation](self).
+pub(super) struct Shared {
+    pub(super) venue: PublicKey,
+    pub(super) name: String,
+    pub(super) limits: Limits,
+    pub(super) lost_after_ms: u64,
+    pub(super) floor: Arc<RwLock<Floor>>,
+    pub(super) writer: WriterHandle,
+    pub(super) durable: watch::Receiver<u64>,
+    pub(super) pokes: Arc<Pokes>,
+    pub(super) blobs: BlobStore,
+    pub(super) purse: Purse,
+    pub(super) payments_wake: Arc<tokio::sync::Notify>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) guards: Guards,
+    pub(super) receipts: PathBuf,
+    /// Whether the node holds less than the venue owes.
+    pub(super) is_insolvent: AtomicBool,
+    pub(super) stopping: CancellationToken,
+}
+
+/// What the handlers get.
+pub(super) type App = Arc<Shared>;
+
+impl Shared {
+    /// Reads the floor. The answer is given once everything that it rests on is durable.
+    pub(super) async fn read<R>(&self, f: impl FnOnce(&Floor) -> R) -> Result<R, Failure> {
+        let (answer, position) = {
+            let floor = self.floor.read().unwrap_or_else(PoisonError::into_inner);
+            (f(&floor), floor.position())
+        };
+        self.wait_until_durable(position).await?;
+        Ok(answer)
+    }
+
+    async fn wait_until_durable(&self, position: u64) -> Result<(), Failure> {
+        let mut durable = self.durable.clone();
+        // The other end is gone when the writer has ended.
+        durable.wait_for(|reached| *reached >= position).await.map(|_| ()).map_err(|_| Failure::stopping())
+    }
+
+    /// Who reads, by the request's token; without one, anyone.
+    pub(super) async fn reader(&self, headers: &HeaderMap) -> Result<Reader, Failure> {
+        let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(Reader::Anyone) };
+        let token = value.to_str().ok().and_then(ReadToken::from_header);
+        let token = token.ok_or_else(|| {
+            Failure::unauthorized(
+                "the Authorization header is not a read token `Grist KEY.EXPIRES_MS.SIGNATURE`",
+            )
+        })?;
+        if !token.is_valid(&self.venue, writer::now()) {
+            return Err(Failure::unauthorized(
+                "the read token has expired, lasts for more than an hour, or was signed for another market: sign a new one",
+            ));
+        }
+        let reader = self.read(|floor| floor.reader(&token.key)).await?;
+        reader.ok_or_else(|| {
+            Failure::unauthorized("the token's key is not registered here: register a party first")
+        })
+    }
+
+    /// As [`Shared::reader`], for those who have to be somebody: themselves or through their machine.
+    pub(super) async fn reading_party(&self, headers: &HeaderMap) -> Result<PartyId, Failure> {
+        self.reader(headers).await?.party().ok_or_else(|| {
+            Failure::unauthorized(
+                "this needs a read token in the Authorization header, signed by a registered key",
+            )
+        })
+    }
+}
+
+impl From<NoWriter> for Failure {
+    fn from(why: NoWriter) -> Failure {
+        match why {
+            NoWriter::Busy => {
+                Failure::unavailable("busy", "more statements wait than this market can take: try again")
+            }
+            NoWriter::Stopped => Failure::stopping(),
+        }
+    }
+}
