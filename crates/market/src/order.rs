@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 pub enum AuctionPrice {
     /// Each winner is paid what it bid.
     First,
-    /// Each winner is paid the first losing score times its own quality, up to the ceiling; bidding one's true cost
-    /// is then the best bid.
+    /// Each slot of a winner is paid the highest bid that would still have won it: a losing score times the winner's own
+    /// quality, up to the ceiling (see [`crate::auction`]); bidding one's true cost is then the best bid.
     Second,
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Actor, Engine,
-    state::{Audits, Job, JobPhase, KnownLink, Order, OrderPhase, Presence, Task, Timer},
+    state::{Audits, Job, JobPhase, KnownLink, Order, OrderPhase, Presence, Tasks, Timer},
 };
 use crate::{
     effect::Effect,
@@ -79,7 +79,7 @@ impl Engine {
             spec: spec.clone(),
             placed_at: self.now(),
             phase: JobPhase::Active,
-            tasks: vec![Task::default(); spec.tasks as usize],
+            tasks: Tasks::untouched(spec.tasks),
             next_fresh: 0,
             again: BTreeSet::new(),
             drawn: BTreeMap::new(),

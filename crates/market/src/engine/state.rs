@@ -218,7 +218,7 @@ pub struct Job {
     /// How far it is.
     pub phase: JobPhase,
     /// Its tasks, by number.
-    pub tasks: Vec<Task>,
+    pub tasks: Tasks,
     /// The first task that was never handed out.
     pub next_fresh: u32,
     /// Tasks that wait to be handed out again.
@@ -269,6 +269,55 @@ pub enum JobPhase {
         at: TimeMs,
     },
 }
+
+/// The tasks of a job. One that nobody has touched takes eight bytes: an order for a million tasks is a cheap thing to
+/// place and must be a cheap thing to hold.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Tasks(Vec<Option<Box<Task>>>);
+
+impl Tasks {
+    /// As many untouched tasks.
+    pub(crate) fn untouched(count: u32) -> Tasks {
+        Tasks((0..count).map(|_| None).collect())
+    }
+
+    /// A task, if the number is in range.
+    pub fn get(&self, task: u32) -> Option<&Task> {
+        self.0.get(task as usize).map(|row| row.as_deref().unwrap_or(&UNTOUCHED))
+    }
+
+    fn get_mut(&mut self, task: u32) -> Option<&mut Task> {
+        self.0.get_mut(task as usize).map(|row| &mut **row.get_or_insert_default())
+    }
+
+    /// All of them, by number.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Task> {
+        self.0.iter().map(|row| row.as_deref().unwrap_or(&UNTOUCHED))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none, which no job has.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+static UNTOUCHED: Task = Task {
+    open: Vec::new(),
+    votes: Vec::new(),
+    needed: 0,
+    wanted: 0,
+    turn: 0,
+    seed: None,
+    replicas_until: None,
+    failures: 0,
+    outcome: None,
+    judged: Vec::new(),
+};
 
 /// One task of a job.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -633,11 +682,11 @@ impl Machine {
 impl Job {
     /// A task of this job; panics when the number is out of range.
     pub fn task(&self, task: u32) -> &Task {
-        self.tasks.get(task as usize).unwrap_or_else(|| missing(format_args!("task {task}")))
+        self.tasks.get(task).unwrap_or_else(|| missing(format_args!("task {task}")))
     }
 
     pub(crate) fn task_mut(&mut self, task: u32) -> &mut Task {
-        self.tasks.get_mut(task as usize).unwrap_or_else(|| missing(format_args!("task {task}")))
+        self.tasks.get_mut(task).unwrap_or_else(|| missing(format_args!("task {task}")))
     }
 
     /// Whether it still takes work.

@@ -39,7 +39,7 @@ fn replicas_run_on_different_parties_and_all_who_agree_are_paid() {
         world.engine.state().job(job).phase,
         JobPhase::Settled { outcome: JobOutcome::Completed, .. }
     ));
-    for task in &world.engine.state().job(job).tasks {
+    for task in world.engine.state().job(job).tasks.iter() {
         let parties: Vec<_> = task.judged.iter().map(|j| world.engine.state().lease(j.lease).party).collect();
         assert_eq!(parties.len(), 2);
         assert_ne!(parties[0], parties[1]);
@@ -73,7 +73,7 @@ fn a_liar_among_replicas_loses_its_bond_and_pay_and_its_tasks_run_elsewhere() {
         )
     });
     assert!(wrong);
-    for task in &world.engine.state().job(job).tasks {
+    for task in world.engine.state().job(job).tasks.iter() {
         assert!(
             matches!(task.outcome, Some(market::event::TaskOutcome::Done { result, .. }) if result.output.0[0] == 1)
         );
@@ -126,7 +126,7 @@ fn unverified_results_of_a_cheat_run_again_elsewhere() {
     world.work(&everybody);
     let row = world.engine.state().job(job);
     assert!(matches!(row.phase, JobPhase::Settled { outcome: JobOutcome::Completed, .. }), "{:?}", row.phase);
-    for task in &row.tasks {
+    for task in row.tasks.iter() {
         assert!(
             matches!(task.outcome, Some(market::event::TaskOutcome::Done { result, .. }) if result.output.0[0] == 1)
         );

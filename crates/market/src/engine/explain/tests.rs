@@ -122,7 +122,7 @@ fn order(state: &mut State, terms: OrderTerms) -> OrderId {
         spec: spec(),
         placed_at: TimeMs(0),
         phase: JobPhase::Active,
-        tasks: vec![],
+        tasks: Default::default(),
         next_fresh: 0,
         again: BTreeSet::new(),
         drawn: BTreeMap::new(),
