@@ -1,7 +1,10 @@
 //! The daemons of Gristmill: market server, provider agent, validator, buyer's client.
 
 pub mod api;
+pub mod buyer;
 pub mod client;
+pub mod config_file;
+pub mod http;
 pub mod journal;
-pub mod venue;
 pub mod provider;
+pub mod venue;

@@ -39,7 +39,7 @@ use market::{
     command::Command,
     id::{AttemptId, Digest, JobId, LeaseId, MachineId, OfferId, OrderId, PartyId},
     offer::OfferTerms,
-    reply::Reply,
+    reply::{Item, Reply},
     units::{Rate, TimeMs},
     verify::TaskResult,
 };
@@ -279,14 +279,24 @@ impl Agent {
 
     fn answered(&mut self, id: RequestId, answer: Answer) {
         let Some(request) = self.requests.remove(&id) else { return };
-        let reply = match answer {
-            Answer::Accepted(reply) => Some(reply),
+        if !matches!(answer, Answer::Accepted(_)) {
             // What was refused as a whole, or never answered, is looked at again: the view says what became of it.
-            Answer::Refused { .. } | Answer::Unknown => None,
-        };
-        if reply.is_none() {
             self.poll.is_recheck = true;
         }
+        match request {
+            Request::Commit(attempts) => return self.committed(&attempts, items(answer)),
+            Request::Reveal(attempts) => return self.revealed(&attempts, items(answer)),
+            Request::Abandon(attempts) => return self.abandoned(&attempts, items(answer)),
+            Request::Offer(_)
+            | Request::Bid(_)
+            | Request::StartLease(_)
+            | Request::QuitLease(_)
+            | Request::Claim(..) => {}
+        }
+        let reply = match answer {
+            Answer::Accepted(reply) => Some(reply),
+            Answer::Refused { .. } | Answer::Unknown => None,
+        };
         match request {
             Request::Offer(slot) => self.offer_answered(slot, reply),
             Request::Bid(_) => {
@@ -296,9 +306,7 @@ impl Agent {
             Request::StartLease(lease) => self.lease_started(lease, reply.is_some()),
             Request::QuitLease(lease) => self.lease_quit(lease, reply.is_some()),
             Request::Claim(lease, asked) => self.claimed(lease, asked, reply),
-            Request::Commit(attempts) => self.committed(&attempts, items(reply)),
-            Request::Reveal(attempts) => self.revealed(&attempts, items(reply)),
-            Request::Abandon(attempts) => self.abandoned(&attempts, items(reply)),
+            Request::Commit(_) | Request::Reveal(_) | Request::Abandon(_) => {}
         }
     }
 
@@ -343,19 +351,36 @@ impl Agent {
     }
 }
 
-/// What became of each item of a batch: done or refused. `None`: the whole batch is to be looked at again.
-fn items(reply: Option<Reply>) -> Option<Vec<bool>> {
-    match reply? {
-        Reply::Items(items) => {
-            Some(items.into_iter().map(|item| matches!(item, market::reply::Item::Done(()))).collect())
+/// What became of the items of a batch.
+enum Items {
+    /// Done or refused, one by one; a statement that was refused as a whole has refused them all.
+    Known(Vec<bool>),
+    /// Nobody can say.
+    Unknown,
+}
+
+impl Items {
+    /// Whether the item at a place was done; `None` when nobody can say.
+    fn is_done(&self, index: usize) -> Option<bool> {
+        match self {
+            Items::Known(done) => Some(done.get(index).copied().unwrap_or(false)),
+            Items::Unknown => None,
         }
-        Reply::Done
-        | Reply::Party(_)
-        | Reply::Machine(_)
-        | Reply::TopUp(_)
-        | Reply::Withdrawal(_)
-        | Reply::Offer(_)
-        | Reply::Order { .. }
-        | Reply::Claimed(_) => None,
+    }
+
+    /// Whether anything was done at all.
+    fn has_worked(&self) -> bool {
+        matches!(self, Items::Known(done) if done.contains(&true))
+    }
+}
+
+fn items(answer: Answer) -> Items {
+    match answer {
+        Answer::Accepted(Reply::Items(items)) => {
+            Items::Known(items.iter().map(|item| matches!(item, Item::Done(()))).collect())
+        }
+        // No other reply belongs to a batch; it says as little as none.
+        Answer::Accepted(_) | Answer::Unknown => Items::Unknown,
+        Answer::Refused { .. } => Items::Known(Vec::new()),
     }
 }

@@ -233,6 +233,8 @@ impl Agent {
         let Some(lease) = self.leases.get_mut(&id) else { return };
         if is_accepted {
             lease.is_started = true;
+            // The last view is from before the start, when nothing could be claimed.
+            lease.view.claimable = lease.view.claimable.max(1);
             lease.control.reset();
         } else {
             lease.control.fail(self.now);

@@ -1,7 +1,7 @@
 //! From a result to its verdict: keep, commit, upload, reveal. And the other end: giving back.
 
 use super::{
-    Action, Agent, Backoff, Kept, Request,
+    Action, Agent, Backoff, Items, Kept, Request,
     attempts::{Progress, Stage},
 };
 use market::{
@@ -110,14 +110,14 @@ impl Agent {
         self.submit(Request::Commit(ids), Command::CommitResults { commits });
     }
 
-    pub(super) fn committed(&mut self, ids: &[AttemptId], items: Option<Vec<bool>>) {
-        self.commits.settle(items.is_some(), self.now);
+    pub(super) fn committed(&mut self, ids: &[AttemptId], items: Items) {
+        self.commits.settle(items.has_worked(), self.now);
         for (index, id) in ids.iter().enumerate() {
             let Some(attempt) = self.attempts.get(*id).copied() else { continue };
             // A view may have moved it on before this answer came.
             let Progress::Committing(result) = attempt.progress else { continue };
             let is_unverified = self.leases.get(&attempt.lease).is_some_and(|lease| !lease.is_verified());
-            let progress = match items.as_ref().map(|items| items.get(index).copied().unwrap_or(false)) {
+            let progress = match items.is_done(index) {
                 // Nothing is to be audited, so the reveal is open at once.
                 Some(true) if is_unverified => Progress::Due(result),
                 Some(true) => Progress::Sealed(result),
@@ -173,12 +173,12 @@ impl Agent {
         }
     }
 
-    pub(super) fn revealed(&mut self, ids: &[AttemptId], items: Option<Vec<bool>>) {
-        self.reveals.settle(items.is_some(), self.now);
+    pub(super) fn revealed(&mut self, ids: &[AttemptId], items: Items) {
+        self.reveals.settle(items.has_worked(), self.now);
         for (index, id) in ids.iter().enumerate() {
             let Some(attempt) = self.attempts.get(*id).copied() else { continue };
             let Progress::Revealing(result) = attempt.progress else { continue };
-            let progress = match items.as_ref().map(|items| items.get(index).copied().unwrap_or(false)) {
+            let progress = match items.is_done(index) {
                 Some(true) => {
                     self.tally.revealed += 1;
                     Progress::Revealed(result)
@@ -214,11 +214,11 @@ impl Agent {
         self.submit(Request::Abandon(ids), Command::AbandonAttempts { attempts });
     }
 
-    pub(super) fn abandoned(&mut self, ids: &[AttemptId], items: Option<Vec<bool>>) {
-        self.give_backs.settle(items.is_some(), self.now);
-        if items.is_some() {
-            for id in ids {
-                // Refused ones are over as well: the market took the task away before.
+    pub(super) fn abandoned(&mut self, ids: &[AttemptId], items: Items) {
+        self.give_backs.settle(items.has_worked(), self.now);
+        for (index, id) in ids.iter().enumerate() {
+            // Refused ones are over as well: the market took the task away before.
+            if items.is_done(index).is_some() {
                 self.settle(*id, Progress::GivenUp);
             }
         }
