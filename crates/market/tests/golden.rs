@@ -81,6 +81,28 @@ fn link() -> AuditLink {
     AuditLink { job: JobId(1), round: 3, link: Digest([4; 32]) }
 }
 
+fn venue_commands() -> Vec<Command> {
+    let attempt = AttemptId(5);
+    vec![
+        Command::TopUpInvoiced {
+            topup: TopupId(1),
+            bolt11: "lnbcrt1".into(),
+            payment_hash: PaymentHash([5; 32]),
+            expires_at_ms: TimeMs(2),
+        },
+        Command::TopUpOutcome { topup: TopupId(1), outcome: TopUpOutcome::Received { amount_msat: Msat(1) } },
+        Command::TopUpOutcome { topup: TopupId(1), outcome: TopUpOutcome::Expired },
+        Command::AnchorAudits { job: JobId(1), anchor: Digest([1; 32]) },
+        Command::RevealVenueLink(link()),
+        Command::Verdict { attempt, reason: "output lost".into(), evidence: Digest([2; 32]) },
+        Command::Liveness { lost: vec![MachineId(1)], back: vec![MachineId(2)] },
+        Command::Resume,
+        Command::DeclareOwn { party: PartyId(1) },
+        Command::ActivateRules { version: 2 },
+        Command::Tick,
+    ]
+}
+
 fn commands() -> Vec<Command> {
     let key = SecretKey::from_bytes([9; 32]);
     let consent = key.sign("golden", b"consent");
@@ -122,23 +144,8 @@ fn commands() -> Vec<Command> {
         Command::ClaimTasks { claims: vec![Claim { lease: LeaseId(1), max: 8 }] },
         Command::CommitResults { commits: vec![Commit { attempt, seal: Digest([8; 32]) }] },
         Command::AbandonAttempts { attempts: vec![Abandon { attempt, reason: AbandonReason::Memory }] },
-        Command::TopUpInvoiced {
-            topup: TopupId(1),
-            bolt11: "lnbcrt1".into(),
-            payment_hash: PaymentHash([5; 32]),
-            expires_at_ms: TimeMs(2),
-        },
-        Command::TopUpOutcome { topup: TopupId(1), outcome: TopUpOutcome::Received { amount_msat: Msat(1) } },
-        Command::TopUpOutcome { topup: TopupId(1), outcome: TopUpOutcome::Expired },
-        Command::AnchorAudits { job: JobId(1), anchor: Digest([1; 32]) },
-        Command::RevealVenueLink(link()),
-        Command::Verdict { attempt, reason: "output lost".into(), evidence: Digest([2; 32]) },
-        Command::Liveness { lost: vec![MachineId(1)], back: vec![MachineId(2)] },
-        Command::Resume,
-        Command::DeclareOwn { party: PartyId(1) },
-        Command::ActivateRules { version: 2 },
-        Command::Tick,
     ];
+    all.extend(venue_commands());
     for exit in [Exit::Code(-1), Exit::Trap, Exit::OutOfFuel] {
         let result = TaskResult { exit, output: Digest([1; 32]), fuel: u64::MAX };
         all.push(Command::RevealResults { reveals: vec![Reveal { attempt, salt: Digest([2; 32]), result }] });
