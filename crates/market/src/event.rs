@@ -17,6 +17,7 @@ use crate::{
     verify::TaskResult,
 };
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Something that happened. In JSON, an object with one field: the event's name in snake case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,9 +80,9 @@ pub enum Event {
     },
 
     /// An offer stands.
-    OfferPosted { offer: OfferId, machine: MachineId, party: PartyId, terms: Box<OfferTerms> },
+    OfferPosted { offer: OfferId, machine: MachineId, party: PartyId, terms: Arc<OfferTerms> },
     /// An offer has other terms now.
-    OfferChanged { offer: OfferId, terms: Box<OfferTerms> },
+    OfferChanged { offer: OfferId, terms: Arc<OfferTerms> },
     /// An offer is gone.
     OfferWithdrawn { offer: OfferId },
 

@@ -1,12 +1,12 @@
 //! Short names in a safe alphabet, and the texts that people choose.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::{borrow::Borrow, fmt, str::FromStr};
+use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
 /// A short machine-readable word: 1 to 64 of `a-z 0-9 . _ -`, starting with a letter or digit. Regions, hardware
 /// classes, GPU models, attribute keys and values are names, so that two spellings of one thing are rare.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name(Box<str>);
+pub struct Name(Arc<str>);
 
 /// A text that is not a [`Name`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -200,7 +200,7 @@ impl Engine {
     }
 
     /// Who could run a replica of a task: parties with a lease of the job, and validators with a matching
-    /// offer. One replica for each party; never the buyer, never the operator's own; only those whom the buyer named,
+    /// offer. One replica for each party; never the buyer, never the operator's own, never who has failed at this task before; only those whom the buyer named,
     /// if any. The weight is the bond in satoshi; an offer is there when the party needs a lease first.
     fn replica_candidates(&self, job: JobId, task: u32) -> BTreeMap<PartyId, (u64, Option<OfferId>)> {
         let row = self.state.job(job);
@@ -211,6 +211,7 @@ impl Engine {
         let has_part = |party: PartyId| {
             row.task(task).open.iter().any(|attempt| self.state.attempt(*attempt).party == party)
                 || row.drawn.get(&party).is_some_and(|tasks| tasks.contains_key(&task))
+                || row.task(task).failed_by.contains(&party)
         };
         let may = |party: PartyId| {
             party != row.buyer

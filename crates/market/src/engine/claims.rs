@@ -3,12 +3,12 @@
 
 use super::{
     Actor, Engine, batch_reply,
-    state::{Attempt, AttemptPhase, LeasePhase, Timer},
+    state::{Attempt, AttemptPhase, Job, LeasePhase, Timer},
 };
 use crate::{
     command::{Claim, MAX_BATCH},
     event::{Event, JobOutcome},
-    id::{AttemptId, JobId, LeaseId, TransferId},
+    id::{AttemptId, JobId, LeaseId, PartyId, TransferId},
     ledger::Account,
     rejection::{Conflict, Entity, Rejection},
     reply::{Grant, Reply},
@@ -103,13 +103,23 @@ impl Engine {
         if row.is_audit || !job.is_active() || job.running >= job.spec.max_parallel {
             return None;
         }
-        if let Some(task) = job.again.first() {
-            return Some(Next::Again(*task));
+        if let Some(task) = job.again.iter().copied().find(|task| self.may_retry(job, *task, row.party)) {
+            return Some(Next::Again(task));
         }
         if job.next_fresh < job.spec.tasks {
             return Some(Next::Fresh(job.next_fresh));
         }
         self.straggler(lease).map(Next::Straggler)
+    }
+
+    /// Whether a party gets a task again: not when it has failed at it and somebody else is there who has not, so that
+    /// no provider can use up a task's tries alone.
+    fn may_retry(&self, job: &Job, task: u32, party: PartyId) -> bool {
+        let failed_by = &job.task(task).failed_by;
+        let others = || job.leases.iter().map(|lease| self.state.lease(*lease));
+        !failed_by.contains(&party)
+            || !others()
+                .any(|lease| lease.phase.is_held() && !lease.is_audit && !failed_by.contains(&lease.party))
     }
 
     /// A task that runs for much too long under another party's lease, and that nobody else has.

@@ -147,7 +147,7 @@ impl Engine {
 
     fn admit(&self, statement: &Checked) -> Result<(), Rejection> {
         let now_ms = self.state.now;
-        if let Some((position, _)) = self.state.recent.by_digest.get(&statement.digest) {
+        if let Some((position, _)) = self.state.recent.answer(statement) {
             return Err(Rejection::Duplicate { position: *position });
         }
         if statement.not_after_ms < now_ms {
@@ -163,13 +163,8 @@ impl Engine {
         let now = self.state.now;
         self.state.position += 1;
         let position = self.state.position;
-        let recent = &mut self.state.recent;
-        while let Some((_, digest)) = recent.by_expiry.first().filter(|(expiry, _)| *expiry < now).copied() {
-            recent.by_expiry.pop_first();
-            recent.by_digest.remove(&digest);
-        }
-        recent.by_digest.insert(statement.digest, (position, reply.clone()));
-        recent.by_expiry.insert((statement.not_after_ms, statement.digest));
+        self.state.recent.forget_until(now);
+        self.state.recent.remember(statement, position, reply.clone());
         let effects = std::mem::take(&mut self.effects).into_iter().zip(0..);
         let effects = effects.map(|(effect, index)| (EffectId { position, index }, effect)).collect();
         Applied { position, reply, events: std::mem::take(&mut self.events), effects }

@@ -12,6 +12,7 @@ use crate::{
     rejection::{Conflict, Entity, Rejection},
     reply::Reply,
 };
+use std::sync::Arc;
 
 /// The most standing offers of one machine.
 const OFFERS_PER_MACHINE_MAX: usize = 256;
@@ -35,10 +36,11 @@ impl Engine {
         }
         self.check_terms(machine, terms)?;
         let party = row.party;
+        let terms = Arc::new(terms.clone());
         let offer = self.state.offers.push(Offer { machine, party, terms: terms.clone() });
         self.state.machine_mut(machine).offers.insert(offer);
         self.list_offer(offer);
-        self.emit(Event::OfferPosted { offer, machine, party, terms: Box::new(terms.clone()) });
+        self.emit(Event::OfferPosted { offer, machine, party, terms });
         self.try_orders_for(offer);
         Ok(Reply::Offer(offer))
     }
@@ -52,10 +54,11 @@ impl Engine {
         let row = self.state.offers.get(offer).ok_or(Rejection::Unknown(Entity::Offer(offer)))?;
         self.check_controls(actor, row.machine)?;
         self.check_terms(row.machine, terms)?;
+        let terms = Arc::new(terms.clone());
         self.unlist_offer(offer);
         self.state.offer_mut(offer).terms = terms.clone();
         self.list_offer(offer);
-        self.emit(Event::OfferChanged { offer, terms: Box::new(terms.clone()) });
+        self.emit(Event::OfferChanged { offer, terms });
         self.try_orders_for(offer);
         Ok(Reply::Done)
     }

@@ -143,7 +143,7 @@ impl Engine {
         let mut best: BTreeSet<(u128, OfferId)> = BTreeSet::new();
         let candidates =
             self.index.cheapest(Wanted::work(terms), self.rules.match_search_max as usize, |id| {
-                self.state.offers.get(id).map(|offer| &offer.terms)
+                self.state.offers.get(id).map(|offer| offer.terms.as_ref())
             });
         for offer in candidates {
             let price = price_key(&self.state.offer(offer).terms.rate);

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     command::{Abandon, AbandonReason, Commit, MAX_BATCH, Reveal},
     event::{Event, InconclusiveReason, RejectReason, Verdict},
-    id::{AttemptId, Digest, JobId, LeaseId},
+    id::{AttemptId, Digest, JobId, LeaseId, PartyId},
     rejection::{Conflict, Entity, Rejection},
     reply::Reply,
     verify::seal,
@@ -119,12 +119,9 @@ impl Engine {
         if matches!(row.phase, AttemptPhase::Revealed) {
             return Err(Rejection::Fenced { attempt });
         }
-        let (job, task, is_replica) = (row.job, row.task, row.is_replica);
-        let blames_machine = reason == AbandonReason::Stopping;
+        let (job, task, is_replica, party) = (row.job, row.task, row.is_replica, row.party);
         self.void_attempt(attempt, Verdict::Inconclusive { reason: InconclusiveReason::Abandoned(reason) });
-        if !is_replica && !blames_machine {
-            self.state.job_mut(job).task_mut(task).failures += 1;
-        }
+        self.note_failure(job, task, party, is_replica);
         self.advance_task(job, task);
         Ok(())
     }
@@ -147,17 +144,23 @@ impl Engine {
     /// An attempt has run out of time: not committed, or not revealed.
     pub(super) fn attempt_times_out(&mut self, attempt: AttemptId) {
         let Some(row) = self.state.attempts.get(&attempt) else { return };
-        let (job, task, is_replica) = (row.job, row.task, row.is_replica);
+        let (job, task, is_replica, party) = (row.job, row.task, row.is_replica, row.party);
         let reason = match row.phase {
             AttemptPhase::Running { .. } => RejectReason::Late,
             AttemptPhase::Open { .. } => RejectReason::NotRevealed,
             AttemptPhase::Committed { .. } | AttemptPhase::Revealed => return,
         };
         self.void_attempt(attempt, Verdict::Rejected { reason, evidence: None });
-        if !is_replica {
-            self.state.job_mut(job).task_mut(task).failures += 1;
-        }
+        self.note_failure(job, task, party, is_replica);
         self.advance_task(job, task);
+    }
+
+    /// A try came to nothing by the party's own doing. Replicas do not count against the task: whoever is drawn for one
+    /// could otherwise make it fail.
+    fn note_failure(&mut self, job: JobId, task: u32, party: PartyId, is_replica: bool) {
+        let task = self.state.job_mut(job).task_mut(task);
+        task.failed_by.insert(party);
+        task.failures = task.failures.saturating_add(u8::from(!is_replica));
     }
 
     /// Opens the reveal of every committed attempt of a task.

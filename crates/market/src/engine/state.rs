@@ -19,11 +19,15 @@ use crate::{
     order::OrderTerms,
     reply::Reply,
     resources::Resources,
+    statement::Checked,
     table::Table,
     units::{Msat, Rate, TimeMs},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Everything that the venue knows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -144,8 +148,8 @@ pub struct Offer {
     pub machine: MachineId,
     /// Its owner.
     pub party: PartyId,
-    /// The terms.
-    pub terms: OfferTerms,
+    /// The terms, shared with the event that published them.
+    pub terms: Arc<OfferTerms>,
 }
 
 /// A buyer's order.
@@ -252,12 +256,30 @@ pub struct Withdrawal {
 }
 
 /// Statements that were accepted and may still arrive again, with what their senders were told.
+///
+/// They are ordered by expiry, which a digest covers: those of one moment lie together, and what can be forgotten
+/// comes first.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Recent {
-    /// By digest: position and answer.
-    pub by_digest: BTreeMap<Digest, (u64, Reply)>,
-    /// When they can be forgotten.
-    pub by_expiry: BTreeSet<(TimeMs, Digest)>,
+    answers: BTreeMap<(TimeMs, Digest), (u64, Reply)>,
+}
+
+impl Recent {
+    /// Where a statement was accepted before, and what its sender was told.
+    pub fn answer(&self, statement: &Checked) -> Option<&(u64, Reply)> {
+        self.answers.get(&(statement.not_after_ms, statement.digest))
+    }
+
+    pub(crate) fn remember(&mut self, statement: &Checked, position: u64, reply: Reply) {
+        self.answers.insert((statement.not_after_ms, statement.digest), (position, reply));
+    }
+
+    /// Forgets what has expired: it would be refused for that.
+    pub(crate) fn forget_until(&mut self, now: TimeMs) {
+        while let Some(oldest) = self.answers.first_entry().filter(|entry| entry.key().0 < now) {
+            oldest.remove();
+        }
+    }
 }
 
 /// Something that is due at a time. A timer whose thing has moved on is ignored when it fires.

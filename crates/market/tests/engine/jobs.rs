@@ -302,3 +302,25 @@ fn a_settled_job_is_forgotten_after_a_day() {
     assert!(world.engine.state().jobs.get(job).is_none());
     assert!(world.engine.state().leases.is_empty() && world.engine.state().orders.is_empty());
 }
+
+#[test]
+fn no_provider_can_use_up_the_tries_of_a_task_alone() {
+    let mut world = World::new();
+    let crook = world.provider(offer_terms(OfferRole::Work, Rate::per_task(Msat(100))), Msat::ZERO, honest);
+    let other = world.provider(offer_terms(OfferRole::Work, Rate::per_task(Msat(200))), Msat::ZERO, honest);
+    let buyer = world.buyer(Msat(1_000_000));
+    let job = world
+        .place(&buyer, order_terms(5, Rate::per_task(Msat(1_000)), Msat(100_000)), job(3, Verification::None))
+        .unwrap();
+    world.start(&crook);
+    world.start(&other);
+    for _ in 0..10 {
+        for (attempt, _) in world.claim(&crook, 3) {
+            let attempts = vec![Abandon { attempt, reason: AbandonReason::Stopping }];
+            world.apply(crook.machine_key.public(), Command::AbandonAttempts { attempts }).unwrap();
+        }
+    }
+    assert!(world.engine.state().job(job).tasks.iter().all(|task| task.failures == 1));
+    world.work(&[&other]);
+    assert_eq!(outcome(&world, job), JobOutcome::Completed);
+}

@@ -70,7 +70,7 @@ fn offer(state: &mut State, msat: u64) -> OfferId {
         attributes: Attributes::new(),
         lease_max_ms: 3_600_000,
     };
-    state.offers.push(Offer { machine, party: owner, terms })
+    state.offers.push(Offer { machine, party: owner, terms: terms.into() })
 }
 
 fn machine_of(state: &mut State, offer: OfferId) -> &mut Machine {
@@ -148,7 +148,7 @@ fn lease(state: &mut State, order: OrderId, offer: OfferId) -> LeaseId {
         buyer: BUYER,
         machine: row.machine,
         party: row.party,
-        class: row.terms.class,
+        class: row.terms.class.clone(),
         rate: row.terms.rate,
         resources: resources(1_000),
         is_audit: false,
@@ -180,8 +180,9 @@ fn obstacles() -> (State, OrderId) {
         state.ledger.transfer(Account::Node, Account::Available(party), Msat(5_000)).unwrap();
         state.ledger.transfer(Account::Available(party), Account::Bond(party), Msat(5_000)).unwrap();
     }
-    state.offer_mut(offers[1]).terms.rate = Rate::per_task(Msat(1_001));
-    state.offer_mut(offers[2]).terms.rate = Rate::per_hour(Msat(1));
+    for (offer, rate) in [(offers[1], Rate::per_task(Msat(1_001))), (offers[2], Rate::per_hour(Msat(1)))] {
+        Arc::make_mut(&mut state.offer_mut(offer).terms).rate = rate;
+    }
     machine_of(&mut state, offers[3]).presence = Presence::Lost { since: TimeMs(0) };
     machine_of(&mut state, offers[4]).free = resources(500);
     let avoided = state.offer(offers[5]).machine;

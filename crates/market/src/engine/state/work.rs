@@ -125,6 +125,7 @@ static UNTOUCHED: Task = Task {
     seed: None,
     replicas_until: None,
     failures: 0,
+    failed_by: BTreeSet::new(),
     outcome: None,
     judged: Vec::new(),
 };
@@ -148,6 +149,8 @@ pub struct Task {
     pub replicas_until: Option<TimeMs>,
     /// Tries that led to nothing.
     pub failures: u8,
+    /// Parties whose tries came to nothing by their own doing: they get it again only when nobody else is there.
+    pub failed_by: BTreeSet<PartyId>,
     /// How it ended.
     pub outcome: Option<TaskOutcome>,
     /// Attempts with a verdict, for the receipt.
