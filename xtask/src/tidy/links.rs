@@ -34,10 +34,17 @@ fn link_exists(tree: &Tree, from: &str, target: &str) -> bool {
     is_elsewhere || file.is_empty() || resolve(from, file).is_some_and(|path| tree.has(&path))
 }
 
+/// A path from the root has to be there; the end of a path to a Rust file, like `engine/mod.rs`, has to fit a file.
 fn code_exists(tree: &Tree, code: &str) -> bool {
-    let is_path = FOLDERS.iter().any(|folder| code.starts_with(folder))
-        && code.chars().all(|letter| letter.is_alphanumeric() || "/._-".contains(letter));
-    !is_path || tree.has(code.trim_end_matches('/'))
+    let is_path = code.chars().all(|letter| letter.is_alphanumeric() || "/._-".contains(letter));
+    if !is_path {
+        true
+    } else if FOLDERS.iter().any(|folder| code.starts_with(folder)) {
+        tree.has(code.trim_end_matches('/'))
+    } else {
+        let end = format!("/{code}");
+        !code.ends_with(".rs") || tree.ending(&end).next().is_some()
+    }
 }
 
 /// The path from the root, or `None` when it leaves the repository.
@@ -61,7 +68,12 @@ mod tests {
     use super::*;
 
     fn found(text: &str) -> Vec<usize> {
-        let tree = Tree::of([("docs/page.md", text), ("docs/adr/0001-a.md", ""), ("README.md", "")]);
+        let tree = Tree::of([
+            ("docs/page.md", text),
+            ("docs/adr/0001-a.md", ""),
+            ("README.md", ""),
+            ("a/engine/mod.rs", ""),
+        ]);
         check(&tree).into_iter().map(|finding| finding.line).collect()
     }
 
@@ -83,6 +95,7 @@ mod tests {
     #[test]
     fn paths_in_code_are_followed_when_they_are_paths_of_the_repository() {
         assert_eq!(found("`docs/gone.md` and\n`crates/gone/`"), [1, 2]);
+        assert_eq!(found("`engine/gone.rs` and\n`engine/mod.rs` and\n`od.rs`"), [1, 3]);
         assert_eq!(found("`docs/adr/` `docs/*.md` `frames/001.png` `docs/a b`"), [0; 0]);
     }
 }
