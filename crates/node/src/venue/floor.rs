@@ -9,7 +9,7 @@ use crate::{
 use market::{
     engine::{Applied, Engine, State},
     event::{Audience, Event},
-    id::{Digest, MachineId, OrderId},
+    id::{MachineId, OrderId},
     key::{PublicKey, SecretKey},
     log::{Head, PublicLog, SignedHead},
     order::OrderKind,
@@ -122,8 +122,8 @@ impl Floor {
     }
 
     /// What the sender of a statement was told when it was accepted.
-    pub(super) fn earlier_answer(&self, digest: &Digest) -> Option<(u64, Reply)> {
-        self.state().recent.by_digest.get(digest).cloned()
+    pub(super) fn earlier_answer(&self, statement: &Checked) -> Option<(u64, Reply)> {
+        self.state().recent.answer(statement).cloned()
     }
 
     /// The machine that has this key.

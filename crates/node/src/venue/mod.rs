@@ -243,7 +243,7 @@ impl<J: Journal> Venue<J> {
         statement: &CheckedStatement,
     ) -> Result<Admitted, Refusal> {
         let checked = &statement.checked;
-        if let Some((position, reply)) = floor.earlier_answer(&checked.digest) {
+        if let Some((position, reply)) = floor.earlier_answer(checked) {
             return Ok(Admitted { position, reply, duplicate: true });
         }
         if let Some(seen) = checked.seen.filter(|seen| !floor.log().passed_through(seen)) {

@@ -23,7 +23,7 @@ impl Floor {
         let (terms, job) = (&request.terms, &request.job);
         let state = self.state();
         let wanted = Wanted::work(terms);
-        let terms_of = |id| state.offers.get(id).map(|offer| &offer.terms);
+        let terms_of = |id| state.offers.get(id).map(|offer| offer.terms.as_ref());
         let fitting = self.engine().index().cheapest(wanted, LOOKS_MAX, terms_of);
         let fitting = fitting.filter_map(|id| self.offer(id)).filter(|offer| self.meets(offer, terms));
         let mut winners: Vec<OfferView> = fitting.take((terms.slots as usize).min(SHOWN_MAX)).collect();

@@ -18,6 +18,7 @@ use market::{
     key::PublicKey,
     ledger::Account,
     matching::Wanted,
+    offer::OfferTerms,
     units::{Msat, TimeMs},
 };
 
@@ -173,7 +174,7 @@ impl Floor {
                 .iter()
                 .filter_map(|order| work_auction(state, id, machine, *order))
                 .collect(),
-            offers: machine.offers.iter().map(|offer| (*offer, state.offer(*offer).terms.clone())).collect(),
+            offers: machine.offers.iter().map(|offer| (*offer, OfferTerms::clone(&state.offer(*offer).terms))).collect(),
             ..WorkView::default()
         };
         view.revision = revision(&view);
@@ -211,7 +212,7 @@ impl Floor {
             machine_label: machine.label.clone(),
             party: offer.party,
             party_label: party.label.clone(),
-            terms: offer.terms.clone(),
+            terms: OfferTerms::clone(&offer.terms),
             free: machine.free.clone(),
             is_live: machine.presence == Presence::Live,
             reputation_ppm: score.score_ppm,

@@ -18,7 +18,7 @@ use crate::{
     units::{Msat, Rate, TimeMs},
 };
 use proptest::prelude::*;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 const BUYER: PartyId = PartyId(1);
 
@@ -298,7 +298,7 @@ fn without_orders_an_idle_offer_learns_the_going_prices() {
 fn a_validator_is_told_what_it_can_audit() {
     let mut state = empty();
     let validator = offer(&mut state, 100);
-    state.offer_mut(validator).terms.role = OfferRole::Audit;
+    Arc::make_mut(&mut state.offer_mut(validator).terms).role = OfferRole::Audit;
     let order = order(&mut state, order_terms());
     assert_eq!(chance(&state, validator, order), Chance::Unfit(Reason::NothingToAudit));
     state.job_mut(JobId(1)).spec.verification = Verification::Audit { floor_ppm: 1 };
