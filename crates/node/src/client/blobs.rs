@@ -2,6 +2,7 @@
 
 use super::{ClientError, Market};
 use crate::api::BlobStored;
+use backon::BackoffBuilder;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use market::{id::Digest, key::SecretKey};
@@ -78,19 +79,10 @@ impl Market {
         digest: Digest,
         max_bytes: u64,
     ) -> Result<Bytes, ClientError> {
-        let mut content = Vec::new();
-        self.retried_from(&mut content, async |content: &mut Vec<u8>| {
-            let response = self.open_blob(secret, digest, content.len() as u64).await?;
-            let mut chunks = response.bytes_stream();
-            while let Some(chunk) = next_chunk(self, &mut chunks).await? {
-                if content.len() as u64 + chunk.len() as u64 > max_bytes {
-                    return Err(ClientError::BlobMismatch(digest));
-                }
-                content.extend_from_slice(&chunk);
-            }
-            Ok(())
-        })
-        .await?;
+        let (mut content, mut delays) = (Vec::new(), self.backoff().build());
+        while let Err(error) = self.receive(secret, digest, max_bytes, &mut content).await {
+            self.pause(error, &mut delays).await?;
+        }
         expect_digest(Digest::of(&content), digest)?;
         Ok(content.into())
     }
@@ -107,15 +99,10 @@ impl Market {
         let mut open = tokio::fs::OpenOptions::new();
         let open = open.create(true).truncate(false).read(true).write(true).open(&part);
         let mut output = open.await.map_err(|e| file_error(&part, e))?;
-        self.retried_from(&mut output, async |output: &mut tokio::fs::File| {
-            let have = output.seek(std::io::SeekFrom::End(0)).await.map_err(|e| file_error(&part, e))?;
-            let mut chunks = self.open_blob(secret, digest, have).await?.bytes_stream();
-            while let Some(chunk) = next_chunk(self, &mut chunks).await? {
-                output.write_all(&chunk).await.map_err(|e| file_error(&part, e))?;
-            }
-            output.flush().await.map_err(|e| file_error(&part, e))
-        })
-        .await?;
+        let mut delays = self.backoff().build();
+        while let Err(error) = self.receive_file(secret, digest, &mut output, &part).await {
+            self.pause(error, &mut delays).await?;
+        }
         drop(output);
         let (found, bytes) = hash_file(&part).await?;
         if found != digest {
@@ -124,6 +111,40 @@ impl Market {
         }
         tokio::fs::rename(&part, file).await.map_err(|e| file_error(file, e))?;
         Ok(bytes)
+    }
+
+    /// Receives what is missing of a blob.
+    async fn receive(
+        &self,
+        secret: &SecretKey,
+        digest: Digest,
+        max_bytes: u64,
+        content: &mut Vec<u8>,
+    ) -> Result<(), ClientError> {
+        let mut chunks = self.open_blob(secret, digest, content.len() as u64).await?.bytes_stream();
+        while let Some(chunk) = next_chunk(self, &mut chunks).await? {
+            if content.len() as u64 + chunk.len() as u64 > max_bytes {
+                return Err(ClientError::BlobMismatch(digest));
+            }
+            content.extend_from_slice(&chunk);
+        }
+        Ok(())
+    }
+
+    /// Receives what is missing of a file.
+    async fn receive_file(
+        &self,
+        secret: &SecretKey,
+        digest: Digest,
+        output: &mut tokio::fs::File,
+        part: &Path,
+    ) -> Result<(), ClientError> {
+        let have = output.seek(std::io::SeekFrom::End(0)).await.map_err(|e| file_error(part, e))?;
+        let mut chunks = self.open_blob(secret, digest, have).await?.bytes_stream();
+        while let Some(chunk) = next_chunk(self, &mut chunks).await? {
+            output.write_all(&chunk).await.map_err(|e| file_error(part, e))?;
+        }
+        output.flush().await.map_err(|e| file_error(part, e))
     }
 
     /// Opens a blob from an offset on.
@@ -146,21 +167,18 @@ impl Market {
         }
     }
 
-    /// As `retried`, for transfers that keep what has arrived.
-    async fn retried_from<S>(
+    /// Waits before the next try of a transfer that keeps what has arrived; the error, when it is of no use to wait.
+    async fn pause(
         &self,
-        state: &mut S,
-        mut step: impl AsyncFnMut(&mut S) -> Result<(), ClientError>,
+        error: ClientError,
+        delays: &mut impl Iterator<Item = Duration>,
     ) -> Result<(), ClientError> {
-        let mut delays = backon::BackoffBuilder::build(self.backoff());
-        loop {
-            match step(state).await {
-                Err(e) if e.is_passing() => match delays.next() {
-                    Some(delay) => tokio::time::sleep(delay).await,
-                    None => return Err(e),
-                },
-                result => return result,
+        match delays.next().filter(|_| error.is_passing()) {
+            Some(delay) => {
+                tokio::time::sleep(delay).await;
+                Ok(())
             }
+            None => Err(error),
         }
     }
 }

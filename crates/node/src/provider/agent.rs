@@ -191,6 +191,11 @@ impl Agent {
         }
     }
 
+    /// Who the machine is.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
     /// Takes an input and says what to do, in order. `now` is any clock that does not run backwards.
     pub fn handle(&mut self, now: TimeMs, input: Input) -> Vec<Action> {
         self.now = self.now.max(now);

@@ -1,8 +1,24 @@
 //! The provider: a machine that sells work.
+//!
+//! [`agent`] decides, [`Driver`] does. The agent is a state machine without I/O that the simulation runs as well; the driver
+//! gives it a market, a disk and a [`Sandbox`]. A validator is the same machine with another role in its offers.
 
 pub mod agent;
+mod blob_cache;
+mod driver;
+mod fault;
+mod lease_worker;
 mod policy;
+mod sandbox;
 mod secrets;
+mod shelf;
 
+pub use driver::{Driver, ProvideError};
+pub use fault::Fault;
 pub use policy::{Decline, Policy};
+pub use sandbox::{
+    InProcess, Killer, ProcessSandbox, Program, Sandbox, StartError, TaskWorker, task_input, task_limits,
+    task_result,
+};
 pub use secrets::Secrets;
+pub use shelf::ShelfError;

@@ -1,7 +1,7 @@
 //! Leases: starting them, keeping their workers busy, and leaving them.
 
 use super::{
-    Action, Agent, DECLINED_MAX, Mode, Request, RunEnd, WorkerFailure,
+    Action, Agent, DECLINED_MAX, KeptKey, Mode, Request, RunEnd, WorkerFailure,
     attempts::{Attempt, Progress, Stage},
     backoff::Backoff,
 };
@@ -372,7 +372,11 @@ impl Agent {
     pub(super) fn ran(&mut self, runs: Vec<(AttemptId, RunEnd)>) {
         let mut times: BTreeMap<LeaseId, u64> = BTreeMap::new();
         for (id, end) in runs {
-            let Some(attempt) = self.attempts.get(id).copied() else { continue };
+            let Some(attempt) = self.attempts.get(id).copied() else {
+                // It was over before it ended: its output is of no use.
+                self.actions.push(Action::Forget(vec![KeptKey::Result(id)]));
+                continue;
+            };
             if attempt.progress != Progress::Running {
                 continue;
             }

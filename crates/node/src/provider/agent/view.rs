@@ -87,7 +87,8 @@ impl Agent {
             if attempt.progress.stage() == Stage::Running {
                 self.actions.push(Action::Stop { lease: attempt.lease, attempt: id });
             }
-            if self.kept.remove(&id).is_some() {
+            let is_kept = self.kept.remove(&id).is_some();
+            if is_kept || attempt.progress.result().is_some() {
                 forget.push(KeptKey::Result(id));
             }
         }
