@@ -1,6 +1,9 @@
 //! The command line.
 
-use crate::{commands, demo::DemoArgs};
+use crate::{
+    commands,
+    demo::{DemoArgs, DemoProviderArgs},
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -66,6 +69,36 @@ pub(crate) enum ColorChoice {
 pub(crate) enum Command {
     /// Watch the whole thing on this machine: a market, four providers, a buyer, a rendered film
     Demo(DemoArgs),
+    /// Run a market
+    Market(commands::market::MarketArgs),
+    /// Run a job: price it, place it, follow it, fetch and check its results
+    Run(commands::run::RunArgs),
+    /// Show, follow and cancel jobs that were placed
+    #[command(subcommand)]
+    Job(commands::job::JobCommand),
+    /// See what machines sell, and why they have work or not
+    Offers(commands::offers::OffersArgs),
+    /// See what you asked for, and why it is not served
+    #[command(subcommand)]
+    Order(commands::order::OrderCommand),
+    /// See and end leases
+    #[command(subcommand)]
+    Lease(commands::order::LeaseCommand),
+    /// Fetch and check the signed story of a settled job
+    #[command(subcommand)]
+    Receipt(commands::receipt::ReceiptCommand),
+    /// Money in, money out, the bond
+    #[command(subcommand)]
+    Wallet(commands::wallet::WalletCommand),
+    /// The key that owns your money, bond and reputation
+    #[command(subcommand)]
+    Party(commands::party::PartyCommand),
+    /// The computers of your party
+    #[command(subcommand)]
+    Machine(commands::machine::MachineCommand),
+    /// Check and replay a market's data folder, offline
+    #[command(subcommand)]
+    Journal(commands::journal::JournalCommand),
     /// Print shell completions
     Completions(commands::manual::CompletionsArgs),
     /// Write the manual pages into a folder
@@ -77,4 +110,7 @@ pub(crate) enum Command {
     /// Run tasks for a provider; started by `grist provide`, not by hand
     #[command(hide = true)]
     Worker,
+    /// Be one of the demo's providers; started by `grist demo`, not by hand
+    #[command(hide = true)]
+    DemoProvider(DemoProviderArgs),
 }

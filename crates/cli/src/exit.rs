@@ -2,7 +2,7 @@
 //!
 //! Codes are part of the interface: scripts depend on them, so one never changes its meaning.
 
-use node::client::ClientError;
+use node::{buyer::BuyError, client::ClientError};
 use serde::Serialize;
 use std::{fmt, process::ExitCode};
 
@@ -21,7 +21,7 @@ pub(crate) enum Exit {
     Unreachable = 5,
     /// Not enough money, or the price is above what was allowed.
     Money = 6,
-    /// The job ended, but not every task has a result.
+    /// The job ended, but not every task has a result of a program that succeeded.
     Incomplete = 7,
     /// Something that can be checked is wrong: a receipt, a journal, a forked log, a blob, the demo's books.
     NotVerified = 8,
@@ -110,6 +110,12 @@ impl Failure {
         self
     }
 
+    /// The same with what to do about it behind.
+    pub(crate) fn advise(mut self, what: &str) -> Failure {
+        self.message = format!("{}: {what}", self.message);
+        self
+    }
+
     fn told(mut self) -> Failure {
         if let Some(source) = &self.source {
             self.message = source.to_string();
@@ -138,6 +144,17 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+impl From<BuyError> for Failure {
+    fn from(error: BuyError) -> Failure {
+        match error {
+            BuyError::Market(error) => error.into(),
+            BuyError::Record(_) | BuyError::Results { .. } | BuyError::Random(_) | BuyError::Strange => {
+                Failure::of(Exit::Unexpected, error)
+            }
+        }
     }
 }
 

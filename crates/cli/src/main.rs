@@ -7,7 +7,12 @@ mod args;
 mod commands;
 mod demo;
 mod exit;
+mod home;
+mod keys;
 mod output;
+mod screen;
+mod session;
+mod text;
 
 use args::{Cli, Command, Global};
 use clap::{Parser, error::ErrorKind};
@@ -31,7 +36,7 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .map_err(|e| Failure::of(Exit::Unexpected, e))
-        .and_then(|runtime| runtime.block_on(dispatch(&cli.command, &cli.global, &output)));
+        .and_then(|runtime| runtime.block_on(dispatch(cli.command, &cli.global, &output)));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -41,14 +46,26 @@ fn main() -> ExitCode {
     }
 }
 
-async fn dispatch(command: &Command, global: &Global, output: &Output) -> Result<(), Failure> {
+async fn dispatch(command: Command, global: &Global, output: &Output) -> Result<(), Failure> {
     match command {
-        Command::Demo(args) => demo::run(args, output).await,
-        Command::Completions(args) => commands::manual::completions(args),
-        Command::Man(args) => commands::manual::man(args, output),
+        Command::Demo(args) => demo::run(&args, output).await,
+        Command::Market(args) => commands::market::run(args, global, output).await,
+        Command::Run(args) => commands::run::run(&args, global, output).await,
+        Command::Job(command) => commands::job::run(&command, global, output).await,
+        Command::Offers(args) => commands::offers::run(&args, global, output).await,
+        Command::Order(command) => commands::order::order(&command, global, output).await,
+        Command::Lease(command) => commands::order::lease(&command, global, output).await,
+        Command::Receipt(command) => commands::receipt::run(&command, global, output).await,
+        Command::Wallet(command) => commands::wallet::run(&command, global, output).await,
+        Command::Party(command) => commands::party::run(&command, global, output).await,
+        Command::Machine(command) => commands::machine::run(&command, global, output).await,
+        Command::Journal(command) => commands::journal::run(&command, output),
+        Command::Completions(args) => commands::manual::completions(&args),
+        Command::Man(args) => commands::manual::man(&args, output),
         Command::Version => commands::manual::version(output),
         Command::ExitCodes => commands::manual::exit_codes(output),
         Command::Worker => Ok(()),
+        Command::DemoProvider(args) => demo::run_provider(&args).await,
     }
 }
 

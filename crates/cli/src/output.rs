@@ -125,6 +125,26 @@ impl Output {
         });
     }
 
+    /// Whether there is somebody to ask.
+    pub(crate) fn can_ask(&self) -> bool {
+        !self.is_json && io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Asks a question on the terminal; where nobody can answer it is a no.
+    pub(crate) fn confirm(&self, question: &str) -> Result<bool, Failure> {
+        if !self.can_ask() {
+            return Ok(false);
+        }
+        let mut answer = String::new();
+        self.bars
+            .suspend(|| {
+                eprint!("{question} [y/N] ");
+                io::stdin().read_line(&mut answer)
+            })
+            .map_err(|e| Failure::of(crate::exit::Exit::Unexpected, e))?;
+        Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    }
+
     /// Text in a color, where there are colors.
     pub(crate) fn tone(&self, tone: Tone, text: &str) -> String {
         if !self.has_color {

@@ -1,0 +1,215 @@
+//! `grist job`: jobs that were placed.
+
+use super::order::leases_table;
+use crate::{
+    args::Global,
+    exit::{Exit, Failure},
+    output::{Output, Tone, facts, table},
+    session::{Party, Session},
+    text,
+};
+use clap::{Args, Subcommand};
+use market::{
+    command::Command,
+    event::TaskOutcome,
+    id::JobId,
+    verify::{Exit as TaskExit, TaskResult},
+};
+use node::api::{JobView, TaskView};
+use runner::OutputBundle;
+use serde_json::json;
+use std::io::Write;
+
+/// `grist job …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobCommand {
+    /// List your jobs
+    List,
+    /// Show a job: its leases, its tasks, its money
+    Status {
+        /// The job
+        job: JobId,
+    },
+    /// Print what tasks wrote to standard output and standard error
+    Logs(LogsArgs),
+    /// Cancel a job: what is accepted is paid, the rest comes back
+    Cancel {
+        /// The job
+        job: JobId,
+    },
+    /// Fetch the results that are there
+    Results(super::run::ResultsArgs),
+    /// Follow a job to its end, and fetch its results
+    Watch(super::run::ResultsArgs),
+}
+
+/// `grist job logs`.
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// The job
+    job: JobId,
+    /// Only this task
+    #[arg(long, value_name = "N")]
+    task: Option<u32>,
+}
+
+/// Runs the command.
+pub(crate) async fn run(command: &JobCommand, global: &Global, output: &Output) -> Result<(), Failure> {
+    let session = Session::open(global).await?;
+    match command {
+        JobCommand::List => list(&session, output).await,
+        JobCommand::Status { job } => status(&session, *job, output).await,
+        JobCommand::Logs(args) => logs(&session, args, output).await,
+        JobCommand::Cancel { job } => cancel(&session, *job, output).await,
+        JobCommand::Results(args) => super::run::results(&session, args, output).await,
+        JobCommand::Watch(args) => super::run::watch(&session, args, output).await,
+    }
+}
+
+async fn list(session: &Session, output: &Output) -> Result<(), Failure> {
+    let jobs = session.market.jobs(&session.party().await?.secret).await?;
+    output.result(&jobs, || {
+        if jobs.is_empty() {
+            return "no jobs: place one with `grist run job.toml`".to_owned();
+        }
+        let rows = jobs.iter().map(|job| {
+            vec![
+                job.job.to_string(),
+                job.spec.name.clone(),
+                phase(job),
+                format!("{}/{}", job.tasks_done, job.spec.tasks),
+                job.tasks_failed.to_string(),
+                job.paid_msat.to_string(),
+                text::time(job.placed_at_ms),
+            ]
+        });
+        table(["JOB", "NAME", "PHASE", "DONE", "FAILED", "PAID", "PLACED"], rows)
+    })
+}
+
+async fn status(session: &Session, id: JobId, output: &Output) -> Result<(), Failure> {
+    let party = session.party().await?;
+    let job = session.market.job(&party.secret, id).await?;
+    let tasks = session.market.tasks(&party.secret, id).await?;
+    output.result(&json!({ "job": job, "tasks": tasks }), || {
+        let refunded =
+            job.refunded_msat.map_or_else(|| "not settled yet".to_owned(), |amount| amount.to_string());
+        let lines = facts([
+            ("job", format!("{} ({})", job.job, job.spec.name)),
+            ("phase", phase(&job)),
+            (
+                "tasks",
+                format!(
+                    "{} done, {} failed, {} running, of {}",
+                    job.tasks_done, job.tasks_failed, job.running, job.spec.tasks
+                ),
+            ),
+            ("locked", job.escrow_msat.to_string()),
+            ("paid", job.paid_msat.to_string()),
+            ("refunded", refunded),
+        ]);
+        let troubled: Vec<String> = tasks.iter().filter_map(trouble).collect();
+        let troubled = match troubled.is_empty() {
+            true => String::new(),
+            false => format!("\n{}\n{}\n", output.tone(Tone::Bad, "tasks with trouble"), troubled.join("\n")),
+        };
+        format!("{lines}\n{}{troubled}", leases_table(&job.leases))
+    })
+}
+
+fn phase(job: &JobView) -> String {
+    match &job.outcome {
+        Some(outcome) => format!("{}: {}", job.phase, text::word(outcome)),
+        None => job.phase.clone(),
+    }
+}
+
+fn trouble(task: &TaskView) -> Option<String> {
+    let what = match task.outcome {
+        Some(TaskOutcome::Done { result, .. }) if result.exit.is_success() => return None,
+        Some(TaskOutcome::Done { result, .. }) => format!("ended with {}", exit_text(result.exit)),
+        Some(TaskOutcome::Failed { attempts }) => format!("failed after {attempts} attempts"),
+        Some(TaskOutcome::Cancelled) => "was cancelled".to_owned(),
+        None if task.failures > 0 => format!("{} attempts led to nothing so far", task.failures),
+        None => return None,
+    };
+    Some(format!("  task {}: {what}", task.task))
+}
+
+fn exit_text(exit: TaskExit) -> String {
+    match exit {
+        TaskExit::Code(code) => format!("exit code {code}"),
+        TaskExit::Trap => "a trap".to_owned(),
+        TaskExit::OutOfFuel => "its fuel used up".to_owned(),
+    }
+}
+
+/// Cancels a job.
+pub(crate) async fn cancel(session: &Session, job: JobId, output: &Output) -> Result<(), Failure> {
+    let party = session.party().await?;
+    session.submit(&party.secret, Command::CancelJob { job }).await?;
+    output.result(&json!({ "job": job }), || {
+        format!(
+            "{job} is cancelled; what is accepted is paid, the rest comes back: see `grist job status {job}`"
+        )
+    })
+}
+
+async fn logs(session: &Session, args: &LogsArgs, output: &Output) -> Result<(), Failure> {
+    let party = session.party().await?;
+    let job = session.market.job(&party.secret, args.job).await?;
+    let tasks = session.market.tasks(&party.secret, args.job).await?;
+    if let Some(task) = args.task.filter(|task| *task >= job.spec.tasks) {
+        let why = format!("{} has tasks 0 to {}, not {task}", args.job, job.spec.tasks.saturating_sub(1));
+        return Err(Failure::new(Exit::Usage, why));
+    }
+    for view in tasks.iter().filter(|view| args.task.is_none_or(|task| task == view.task)) {
+        let Some(TaskOutcome::Done { result, .. }) = view.outcome else {
+            if args.task.is_some() {
+                let why = format!("task {} has no result: see `grist job status {}`", view.task, args.job);
+                return Err(Failure::new(Exit::Refused, why));
+            }
+            continue;
+        };
+        let bundle = fetch(session, &party, &job, &result).await?;
+        print_log(view.task, &result, &bundle, args.task.is_some(), output)?;
+    }
+    Ok(())
+}
+
+fn print_log(
+    task: u32,
+    result: &TaskResult,
+    bundle: &OutputBundle,
+    is_alone: bool,
+    output: &Output,
+) -> Result<(), Failure> {
+    if output.is_json() {
+        return output.json_line(&json!({
+            "task": task,
+            "exit": result.exit,
+            "stdout": String::from_utf8_lossy(&bundle.stdout),
+            "stderr": String::from_utf8_lossy(&bundle.stderr),
+        }));
+    }
+    if !is_alone {
+        output.text(&output.tone(Tone::Strong, &format!("── task {task}: {}", exit_text(result.exit))))?;
+    }
+    // A reader that has gone is no failure.
+    let _ = std::io::stdout().lock().write_all(&bundle.stdout);
+    let _ = std::io::stderr().lock().write_all(&bundle.stderr);
+    Ok(())
+}
+
+/// Fetches one task's output, checked against its digest.
+pub(crate) async fn fetch(
+    session: &Session,
+    party: &Party,
+    job: &JobView,
+    result: &TaskResult,
+) -> Result<OutputBundle, Failure> {
+    // The limit is on what the task writes; names and lengths come on top.
+    let limit = job.spec.limits.output_bytes.saturating_add(16 << 20);
+    let bytes = session.market.get_blob(&party.secret, result.output, limit).await?;
+    OutputBundle::decode(&bytes, bytes.len()).map_err(|e| Failure::of(Exit::NotVerified, e))
+}

@@ -1,0 +1,198 @@
+//! `grist machine`: the computers of a party.
+
+use crate::{
+    args::Global,
+    exit::{Exit, Failure},
+    keys::{self, KeyError},
+    output::{Output, table},
+    session::{Party, Session, default_label, strange},
+    text,
+};
+use clap::{Args, Subcommand};
+use market::{
+    command::{CERTIFICATE_DOMAIN, Command, certificate_message},
+    id::MachineId,
+    key::SecretKey,
+    name::Name,
+    reply::Reply,
+    resources::Resources,
+};
+use node::{
+    api::KeyView,
+    config_file::{ByteSize, Cores},
+};
+use serde_json::json;
+use std::path::PathBuf;
+
+/// `grist machine …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MachineCommand {
+    /// Make a machine's key here and certify it; `grist provide` does this by itself for the machine that it runs on
+    Add(AddArgs),
+    /// List your machines
+    List,
+    /// Take a machine away: its offers end, its leases are closed
+    Revoke {
+        /// The machine
+        machine: MachineId,
+    },
+}
+
+/// `grist machine add`.
+#[derive(Debug, Args)]
+pub(crate) struct AddArgs {
+    /// How it is called [default: this computer's name]
+    label: Option<Name>,
+    /// Where its key goes, to be carried to the machine [default: in the configuration folder]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// CPU cores that it has to sell
+    #[arg(long, value_name = "CORES")]
+    cpus: Cores,
+    /// Memory that it has to sell
+    #[arg(long, value_name = "SIZE")]
+    memory: ByteSize,
+    /// Disk space that it has to sell
+    #[arg(long, value_name = "SIZE", default_value = "0")]
+    disk: ByteSize,
+}
+
+/// Runs the command.
+pub(crate) async fn run(command: &MachineCommand, global: &Global, output: &Output) -> Result<(), Failure> {
+    let session = Session::open(global).await?;
+    match command {
+        MachineCommand::Add(args) => add(args, &session, output).await,
+        MachineCommand::List => list(&session, output).await,
+        MachineCommand::Revoke { machine } => {
+            let party = session.party().await?;
+            session.submit(&party.secret, Command::RevokeMachine { machine: *machine }).await?;
+            output.result(&json!({ "machine": machine }), || {
+                format!("{machine} is revoked; its key is worth nothing")
+            })
+        }
+    }
+}
+
+async fn add(args: &AddArgs, session: &Session, output: &Output) -> Result<(), Failure> {
+    let party = session.party().await?;
+    let label = match &args.label {
+        Some(label) => label.clone(),
+        None => default_label().parse().map_err(|e| Failure::of(Exit::Usage, e))?,
+    };
+    let file = args.out.clone().unwrap_or_else(|| session.home.machine_key(&label));
+    let capacity = Resources {
+        cpu_milli: args.cpus.0,
+        memory_mib: args.memory.0 >> 20,
+        disk_mib: args.disk.0 >> 20,
+        upload_mbps: 0,
+        gpus: None,
+    };
+    let secret = keys::generate()?;
+    keys::create(&file, &secret)?;
+    let machine = certify(session, &party, &secret, label.as_str(), capacity).await?;
+    let json = json!({ "machine": machine, "key": secret.public(), "file": file });
+    output.result(&json, || {
+        let start = match &args.out {
+            Some(file) => {
+                format!("carry {0} to the machine, then: grist provide --machine-key {0}", file.display())
+            }
+            None => "start it with `grist provide`".to_owned(),
+        };
+        format!("{machine} is certified; {start}")
+    })
+}
+
+async fn list(session: &Session, output: &Output) -> Result<(), Failure> {
+    let party = session.party().await?;
+    let machines = session.market.machines(party.id).await?;
+    output.result(&machines, || {
+        if machines.is_empty() {
+            return "no machines: `grist provide` adds the one that it runs on".to_owned();
+        }
+        let rows = machines.iter().map(|machine| {
+            vec![
+                machine.machine.to_string(),
+                machine.label.clone(),
+                machine.presence.clone(),
+                text::resources(&machine.capacity),
+                text::resources(&machine.free),
+                machine.offers.len().to_string(),
+                machine.leases.len().to_string(),
+            ]
+        });
+        table(["MACHINE", "LABEL", "STATE", "CAPACITY", "FREE", "OFFERS", "LEASES"], rows)
+    })
+}
+
+/// Adds a machine to a party, both keys being here.
+pub(crate) async fn certify(
+    session: &Session,
+    party: &Party,
+    machine: &SecretKey,
+    label: &str,
+    capacity: Resources,
+) -> Result<MachineId, Failure> {
+    let message = certificate_message(&session.market.venue(), &party.secret.public());
+    let command = Command::CertifyMachine {
+        machine_key: machine.public(),
+        consent: machine.sign(CERTIFICATE_DOMAIN, &message),
+        label: label.to_owned(),
+        capacity,
+    };
+    match session.submit(&party.secret, command).await? {
+        Reply::Machine(id) => Ok(id),
+        other => Err(strange(&other)),
+    }
+}
+
+/// The machine that this computer is: its key, and what the market knows of it. A key that is not here is made and
+/// certified, for which the party has to be here too.
+pub(crate) async fn this_machine(
+    session: &Session,
+    key_file: Option<&PathBuf>,
+    label: &Name,
+    capacity: impl FnOnce() -> Resources,
+    output: &Output,
+) -> Result<(SecretKey, MachineId), Failure> {
+    let file = key_file.cloned().unwrap_or_else(|| session.home.machine_key(label));
+    let found = match keys::read(&file) {
+        Ok(secret) => Some(secret),
+        Err(KeyError::Missing(_)) if key_file.is_none() => None,
+        Err(e) => return Err(e.into()),
+    };
+    if let Some(secret) = &found {
+        match session.market.key(&secret.public()).await? {
+            Some(KeyView::Machine { machine, .. }) => return Ok((secret.clone(), machine)),
+            Some(KeyView::Party(_)) => {
+                return Err(Failure::new(
+                    Exit::Key,
+                    format!("{} is a party's key: name a machine's", file.display()),
+                ));
+            }
+            Some(KeyView::Retired) => {
+                let why = format!(
+                    "the machine of {} was revoked: move the file away to make a new one",
+                    file.display()
+                );
+                return Err(Failure::new(Exit::Key, why));
+            }
+            None => {}
+        }
+    }
+    let party = session.party_or_new(output).await?;
+    let secret = match found {
+        Some(secret) => secret,
+        None => {
+            let secret = keys::generate()?;
+            keys::create(&file, &secret)?;
+            secret
+        }
+    };
+    let machine = certify(session, &party, &secret, label.as_str(), capacity()).await?;
+    output.note(&format!(
+        "certified this computer as {machine} ({label}) of {}; its key is in {}",
+        party.id,
+        file.display()
+    ));
+    Ok((secret, machine))
+}

@@ -1,0 +1,161 @@
+//! `grist market`: runs a market.
+
+use crate::{
+    args::Global,
+    exit::{Exit, Failure},
+    home::Home,
+    output::{Output, Tone},
+};
+use clap::{Args, ValueEnum};
+use market::{command::Command, id::PartyId};
+use node::{
+    config_file,
+    http::{MarketConfig, Payments, ServeError, Tls, serve},
+};
+use serde::Deserialize;
+use serde_json::json;
+use std::{net::SocketAddr, path::PathBuf};
+
+/// `grist market`. Every option can also stand in a file (`--config`), under the same name with `_` for `-`.
+#[derive(Debug, Args)]
+pub(crate) struct MarketArgs {
+    /// A file with these options; what is given here as well wins
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// What a market can be told.
+#[derive(Debug, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Options {
+    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:7070]
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<SocketAddr>,
+    /// Where everything is kept [default: `market` in the data folder]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The host that others reach it under, for the address that it prints
+    #[arg(long, value_name = "HOST")]
+    public_host: Option<String>,
+    /// The operator's certificate chain, PEM; without it a certificate is made that the address pins
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The key of that certificate, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// What the market is called, for people
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
+    /// The Lightning node behind it [default: dev]
+    #[arg(long, value_name = "KIND")]
+    payments: Option<PaymentsKind>,
+    /// Declare a party to be the operator's own: it is never drawn to check results
+    #[arg(long, value_name = "PARTY")]
+    declare_own: Vec<PartyId>,
+}
+
+/// The Lightning nodes that a market can have behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PaymentsKind {
+    /// Play money: real invoices and hashes, no real bitcoin.
+    Dev,
+}
+
+impl Options {
+    fn or(self, file: Options) -> Options {
+        let declare_own = if self.declare_own.is_empty() { file.declare_own } else { self.declare_own };
+        Options {
+            listen: self.listen.or(file.listen),
+            data: self.data.or(file.data),
+            public_host: self.public_host.or(file.public_host),
+            tls_cert: self.tls_cert.or(file.tls_cert),
+            tls_key: self.tls_key.or(file.tls_key),
+            name: self.name.or(file.name),
+            payments: self.payments.or(file.payments),
+            declare_own,
+        }
+    }
+}
+
+/// Runs a market until it is asked to end.
+pub(crate) async fn run(args: MarketArgs, global: &Global, output: &Output) -> Result<(), Failure> {
+    let options = match &args.config {
+        Some(file) => args.options.or(read(file)?),
+        None => args.options,
+    };
+    let data = match &options.data {
+        Some(folder) => folder.clone(),
+        None => Home::of(global)?.data("market"),
+    };
+    let market = serve(config(&options, data.clone())?).await.map_err(not_started)?;
+    for party in &options.declare_own {
+        let declared = market.submit_as_venue(Command::DeclareOwn { party: *party }).await;
+        declared.map_err(|e| Failure::of(Exit::Refused, e).during(format!("--declare-own {party}")))?;
+    }
+    let json = json!({
+        "address": market.address(),
+        "listen": market.listen(),
+        "venue": market.venue(),
+        "data": data,
+        "payments": "dev",
+    });
+    output.result(&json, || market.address().to_owned())?;
+    output.note(&format!(
+        "{} at {}\n  its page:  {}\n  its data:  {}\n  providers: grist provide --market {}\n  stop it:   Ctrl-C",
+        output.tone(Tone::Strong, "the market is open, with play money,"),
+        market.listen(),
+        page(market.address(), market.listen()),
+        data.display(),
+        market.address(),
+    ));
+    market.run_until_signal().await.map_err(|e| Failure::of(Exit::Unexpected, e))
+}
+
+fn read(file: &std::path::Path) -> Result<Options, Failure> {
+    let text =
+        std::fs::read_to_string(file).map_err(|e| Failure::of(Exit::BadInput, e).during(file.display()))?;
+    config_file::parse(&text).map_err(|e| Failure::of(Exit::BadInput, e).during(file.display()))
+}
+
+fn config(options: &Options, data: PathBuf) -> Result<MarketConfig, Failure> {
+    let mut config = MarketConfig::new(data);
+    config.listen = options.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7070)));
+    config.public_host = options.public_host.clone();
+    if let Some(name) = &options.name {
+        config.name.clone_from(name);
+    }
+    config.tls = match (&options.tls_cert, &options.tls_key) {
+        (Some(certificates), Some(key)) => {
+            Tls::Files { certificates: certificates.clone(), key: key.clone() }
+        }
+        (None, None) => Tls::Auto,
+        (Some(_), None) | (None, Some(_)) => {
+            return Err(Failure::new(
+                Exit::BadInput,
+                "tls_cert and tls_key belong together: give both or neither",
+            ));
+        }
+    };
+    config.payments = match options.payments.unwrap_or(PaymentsKind::Dev) {
+        PaymentsKind::Dev => Payments::Dev,
+    };
+    Ok(config)
+}
+
+/// Where a browser finds the market.
+fn page(address: &str, listen: SocketAddr) -> String {
+    if address.starts_with("http") { address.to_owned() } else { format!("https://{listen}") }
+}
+
+fn not_started(error: ServeError) -> Failure {
+    let exit = match &error {
+        ServeError::Journal(_) | ServeError::Recover(_) => Exit::NotVerified,
+        ServeError::Key(_) => Exit::Key,
+        ServeError::Folder { .. } | ServeError::Tls(_) | ServeError::Listen { .. } => Exit::BadInput,
+        ServeError::Purse(_) | ServeError::Blobs(_) | ServeError::Rules(_) => Exit::Unexpected,
+    };
+    Failure::of(exit, error)
+}

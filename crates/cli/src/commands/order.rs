@@ -1,0 +1,229 @@
+//! `grist order` and `grist lease`: the two sides of what a job has won.
+
+use crate::{
+    args::Global,
+    exit::{Exit, Failure},
+    output::{Output, facts, table},
+    session::Session,
+    text,
+};
+use clap::Subcommand;
+use market::{
+    command::Command,
+    id::{LeaseId, OrderId},
+    order::OrderKind,
+};
+use node::api::{JobView, LeaseView};
+use serde_json::json;
+
+/// `grist order …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OrderCommand {
+    /// List your orders
+    List,
+    /// Show an order of yours
+    Show {
+        /// The order
+        order: OrderId,
+    },
+    /// Why an order has no more leases than it has
+    Why {
+        /// The order
+        order: OrderId,
+    },
+    /// Cancel an order and its job: what is accepted is paid, the rest comes back
+    Cancel {
+        /// The order
+        order: OrderId,
+    },
+}
+
+/// `grist lease …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LeaseCommand {
+    /// List the leases of your jobs and of your machines
+    List,
+    /// Show a lease
+    Show {
+        /// The lease
+        lease: LeaseId,
+    },
+    /// End a lease of one of your jobs; its tasks run elsewhere
+    Dismiss {
+        /// The lease
+        lease: LeaseId,
+    },
+}
+
+/// Runs `grist order`.
+pub(crate) async fn order(command: &OrderCommand, global: &Global, output: &Output) -> Result<(), Failure> {
+    let session = Session::open(global).await?;
+    match command {
+        OrderCommand::List => list(&session, output).await,
+        OrderCommand::Show { order } => show(&session, *order, output).await,
+        OrderCommand::Why { order } => super::offers::why_order(&session, *order, output).await,
+        OrderCommand::Cancel { order } => {
+            let job = find(&session, *order).await?.job;
+            super::job::cancel(&session, job, output).await
+        }
+    }
+}
+
+/// Runs `grist lease`.
+pub(crate) async fn lease(command: &LeaseCommand, global: &Global, output: &Output) -> Result<(), Failure> {
+    let session = Session::open(global).await?;
+    match command {
+        LeaseCommand::List => {
+            let leases = own_leases(&session).await?;
+            output.result(&leases, || leases_table(&leases))
+        }
+        LeaseCommand::Show { lease } => {
+            let lease = session.market.lease(*lease).await?;
+            output.result(&lease, || lease_facts(&lease))
+        }
+        LeaseCommand::Dismiss { lease } => {
+            let party = session.party().await?;
+            session.submit(&party.secret, Command::DismissLease { lease: *lease }).await?;
+            output.result(&json!({ "lease": lease }), || {
+                format!("{lease} is dismissed; its tasks run elsewhere")
+            })
+        }
+    }
+}
+
+async fn list(session: &Session, output: &Output) -> Result<(), Failure> {
+    let jobs = session.market.jobs(&session.party().await?.secret).await?;
+    let orders: Vec<_> = jobs.iter().map(order_json).collect();
+    output.result(&orders, || {
+        let rows = jobs.iter().map(|job| {
+            let held = job.leases.iter().filter(|lease| lease.phase != "closed").count();
+            vec![
+                job.order.to_string(),
+                job.job.to_string(),
+                kind(&job.terms.kind),
+                text::rate(&job.terms.ceiling),
+                job.terms.budget_msat.to_string(),
+                format!("{held}/{}", job.terms.slots),
+                job.phase.clone(),
+            ]
+        });
+        table(["ORDER", "JOB", "KIND", "CEILING", "BUDGET", "LEASES", "PHASE"], rows)
+    })
+}
+
+async fn show(session: &Session, order: OrderId, output: &Output) -> Result<(), Failure> {
+    let job = find(session, order).await?;
+    output.result(&order_json(&job), || {
+        let (terms, needs) = (&job.terms, &job.terms.needs);
+        let lines = facts([
+            ("order", job.order.to_string()),
+            ("job", format!("{} ({})", job.job, job.spec.name)),
+            ("kind", kind(&terms.kind)),
+            ("ceiling", text::rate(&terms.ceiling)),
+            ("budget", terms.budget_msat.to_string()),
+            ("a lease", text::resources(&needs.resources)),
+            ("isolation", text::word(&needs.isolation)),
+            ("region", text::any(needs.region.as_ref())),
+            ("phase", job.phase.clone()),
+        ]);
+        format!("{lines}\n{}", leases_table(&job.leases))
+    })
+}
+
+fn order_json(job: &JobView) -> serde_json::Value {
+    json!({
+        "order": job.order,
+        "job": job.job,
+        "terms": job.terms,
+        "phase": job.phase,
+        "placed_at_ms": job.placed_at_ms,
+        "leases": job.leases.iter().map(|lease| lease.lease).collect::<Vec<_>>(),
+    })
+}
+
+async fn find(session: &Session, order: OrderId) -> Result<JobView, Failure> {
+    let jobs = session.market.jobs(&session.party().await?.secret).await?;
+    jobs.into_iter().find(|job| job.order == order).ok_or_else(|| {
+        Failure::new(Exit::Refused, format!("you have no {order} at this market: see `grist order list`"))
+    })
+}
+
+fn kind(kind: &OrderKind) -> String {
+    match kind {
+        OrderKind::Ask => "best standing offers".to_owned(),
+        OrderKind::Auction { price, .. } => format!("{}-price auction", text::word(price)),
+    }
+}
+
+/// The leases of one's jobs, then those that one's machines work under.
+async fn own_leases(session: &Session) -> Result<Vec<LeaseView>, Failure> {
+    let party = session.party().await?;
+    let jobs = session.market.jobs(&party.secret).await?;
+    let mut leases: Vec<LeaseView> = jobs.into_iter().flat_map(|job| job.leases).collect();
+    for machine in session.market.machines(party.id).await? {
+        for lease in machine.leases {
+            if leases.iter().all(|known| known.lease != lease) {
+                leases.push(session.market.lease(lease).await?);
+            }
+        }
+    }
+    Ok(leases)
+}
+
+/// Leases for people.
+pub(crate) fn leases_table(leases: &[LeaseView]) -> String {
+    if leases.is_empty() {
+        return "no leases".to_owned();
+    }
+    let headers = ["LEASE", "JOB", "MACHINE", "PARTY", "PRICE", "PHASE", "OK", "WRONG", "FAILED", "PAID"];
+    table(
+        headers,
+        leases.iter().map(|lease| {
+            let books = &lease.books;
+            vec![
+                lease.lease.to_string(),
+                lease.job.to_string(),
+                lease.machine_label.clone(),
+                lease.party.to_string(),
+                text::rate(&lease.rate),
+                phase(lease),
+                books.accepted.to_string(),
+                books.wrong.to_string(),
+                books.failed.to_string(),
+                books.paid_msat.to_string(),
+            ]
+        }),
+    )
+}
+
+fn phase(lease: &LeaseView) -> String {
+    let audit = if lease.is_audit { "audit, " } else { "" };
+    match &lease.reason {
+        Some(reason) => format!("{audit}{}: {}", lease.phase, text::word(reason)),
+        None => format!("{audit}{}", lease.phase),
+    }
+}
+
+fn lease_facts(lease: &LeaseView) -> String {
+    let books = &lease.books;
+    facts([
+        ("lease", lease.lease.to_string()),
+        ("job", lease.job.to_string()),
+        ("machine", format!("{} ({})", lease.machine, lease.machine_label)),
+        ("party", lease.party.to_string()),
+        ("class", lease.class.to_string()),
+        ("price", text::rate(&lease.rate)),
+        ("phase", phase(lease)),
+        ("usage", text::usage(lease.rate.unit, books.usage)),
+        ("paid", format!("{} (of it {} fee)", books.paid_msat, books.fee_msat)),
+        ("compensation", books.compensation_msat.to_string()),
+        ("clawed back", books.clawed_back_msat.to_string()),
+        (
+            "attempts",
+            format!(
+                "{} accepted, {} wrong, {} failed, {} without a verdict",
+                books.accepted, books.wrong, books.failed, books.inconclusive
+            ),
+        ),
+    ])
+}

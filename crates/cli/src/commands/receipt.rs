@@ -1,0 +1,205 @@
+//! `grist receipt`: the signed story of a settled job.
+
+use crate::{
+    args::Global,
+    exit::{Exit, Failure},
+    output::{Output, Tone, facts, table},
+    session::Session,
+    text,
+};
+use clap::{Args, Subcommand};
+use market::{
+    event::{TaskOutcome, Verdict},
+    id::JobId,
+    job::Verification,
+    key::PublicKey,
+    receipt::{Receipt, TaskReceipt},
+};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// `grist receipt …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReceiptCommand {
+    /// Fetch the receipt of a settled job
+    Get(GetArgs),
+    /// Check a receipt, without asking anybody
+    Verify(VerifyArgs),
+    /// Print a receipt for people
+    Show(ShowArgs),
+}
+
+/// `grist receipt get`.
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// The job
+    job: JobId,
+    /// Where to put it
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// `grist receipt verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The receipt
+    file: PathBuf,
+    /// The venue that it has to be from: its key, as in the market's address
+    #[arg(long, value_name = "KEY")]
+    venue: Option<PublicKey>,
+}
+
+/// `grist receipt show`.
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// The receipt
+    file: PathBuf,
+}
+
+/// Runs the command.
+pub(crate) async fn run(command: &ReceiptCommand, global: &Global, output: &Output) -> Result<(), Failure> {
+    match command {
+        ReceiptCommand::Get(args) => get(args, global, output).await,
+        ReceiptCommand::Verify(args) => verify(args, output),
+        ReceiptCommand::Show(args) => {
+            let receipt = read(&args.file)?;
+            output.result(&receipt, || story(&receipt, output))
+        }
+    }
+}
+
+async fn get(args: &GetArgs, global: &Global, output: &Output) -> Result<(), Failure> {
+    let session = Session::open(global).await?;
+    let secret = session.secret()?;
+    let Some(receipt) = session.market.receipt(&secret, args.job).await? else {
+        let why = format!("{} has no receipt yet: it is settled when all its leases are closed", args.job);
+        return Err(Failure::new(Exit::Refused, why));
+    };
+    let receipt = parse(&receipt.to_string()).map_err(|e| e.during("the market's receipt"))?;
+    check(&receipt, Some(&session.market.venue()))?;
+    match &args.out {
+        Some(file) => {
+            save(file, &receipt)?;
+            output.result(&json!({ "job": args.job, "file": file }), || {
+                format!("the receipt of {} is in {}", args.job, file.display())
+            })
+        }
+        None => output.result(&receipt, || story(&receipt, output)),
+    }
+}
+
+fn verify(args: &VerifyArgs, output: &Output) -> Result<(), Failure> {
+    let receipt = read(&args.file)?;
+    check(&receipt, args.venue.as_ref()).map_err(|e| e.during(args.file.display()))?;
+    let body = &receipt.body;
+    let json = json!({
+        "valid": true,
+        "venue": body.venue,
+        "venue_was_given": args.venue.is_some(),
+        "job": body.job,
+        "position": body.position,
+        "paid_msat": body.paid_msat,
+        "refunded_msat": body.refunded_msat,
+    });
+    output.result(&json, || {
+        let from = match args.venue {
+            Some(_) => "the venue that was asked for",
+            None => "the venue that it names; give --venue KEY to be sure which one that is",
+        };
+        format!(
+            "{}: signed by {from}, its sums are right, and it stands in the public log\nvenue {}, {}, journal position {}",
+            output.tone(Tone::Good, "valid"),
+            body.venue,
+            body.job,
+            body.position,
+        )
+    })
+}
+
+/// Checks a receipt; what is wrong with it has an exit code of its own.
+pub(crate) fn check(receipt: &Receipt, venue: Option<&PublicKey>) -> Result<(), Failure> {
+    receipt.verify(venue).map_err(|e| Failure::of(Exit::NotVerified, e))
+}
+
+/// Writes a receipt for later.
+pub(crate) fn save(file: &Path, receipt: &Receipt) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(receipt).map_err(|e| Failure::of(Exit::Unexpected, e))?;
+    std::fs::write(file, text + "\n").map_err(|e| Failure::of(Exit::BadInput, e).during(file.display()))
+}
+
+fn read(file: &Path) -> Result<Receipt, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|e| Failure::of(Exit::BadInput, e));
+    text.and_then(|text| parse(&text)).map_err(|e| e.during(file.display()))
+}
+
+fn parse(text: &str) -> Result<Receipt, Failure> {
+    serde_json::from_str(text)
+        .map_err(|e| Failure::of(Exit::NotVerified, e).advise("this is not a receipt as the market wrote it"))
+}
+
+/// The receipt as people read it.
+pub(crate) fn story(receipt: &Receipt, output: &Output) -> String {
+    let body = &receipt.body;
+    let how = match &body.verification {
+        Verification::None => "not at all: nobody checked these results".to_owned(),
+        Verification::Replicas { k, n, .. } => format!("{k} of up to {n} parties had to agree to the bit"),
+        Verification::Audit { floor_ppm } => {
+            format!("at least {:.1} % were run again by others", f64::from(*floor_ppm) / 10_000.0)
+        }
+    };
+    let head = facts([
+        ("job", format!("{} ({})", body.job, body.name)),
+        ("outcome", text::word(&body.outcome)),
+        ("settled", format!("{}, journal position {}", text::time(body.settled_at_ms), body.position)),
+        ("verified", how),
+        ("locked", body.budget_msat.to_string()),
+        ("paid", body.paid_msat.to_string()),
+        ("refunded", body.refunded_msat.to_string()),
+    ]);
+    let leases = body.leases.iter().map(|lease| {
+        let books = &lease.books;
+        vec![
+            lease.lease.to_string(),
+            lease.party.to_string(),
+            lease.class.to_string(),
+            text::rate(&lease.rate),
+            books.accepted.to_string(),
+            books.wrong.to_string(),
+            (books.paid_msat.0 + books.compensation_msat.0).to_string() + " msat",
+            books.fee_msat.to_string(),
+            text::word(&lease.reason),
+        ]
+    });
+    let headers = ["LEASE", "PARTY", "CLASS", "PRICE", "OK", "WRONG", "PAID", "FEE", "ENDED"];
+    let mut story = format!("{head}\n{}", table(headers, leases));
+    let rejected: Vec<String> = body.tasks.iter().enumerate().flat_map(rejections).collect();
+    if !rejected.is_empty() {
+        story.push_str(&format!(
+            "\n{}\n{}\n",
+            output.tone(Tone::Bad, "rejected results"),
+            rejected.join("\n")
+        ));
+    }
+    let failed = body.tasks.iter().filter(|task| !matches!(task.outcome, TaskOutcome::Done { .. })).count();
+    if failed > 0 {
+        story.push_str(&format!("\n{failed} of {} tasks have no result\n", body.tasks.len()));
+    }
+    story
+}
+
+fn rejections((task, receipt): (usize, &TaskReceipt)) -> Vec<String> {
+    let rejected = receipt.attempts.iter().filter_map(|judged| match &judged.verdict {
+        Verdict::Rejected { reason, evidence } => Some((judged, reason, evidence)),
+        Verdict::Accepted { .. } | Verdict::Inconclusive { .. } => None,
+    });
+    rejected
+        .map(|(judged, reason, evidence)| {
+            let found = evidence.as_ref().map_or_else(String::new, |e| {
+                let claimed =
+                    e.claimed.map_or_else(|| "nothing".to_owned(), |claimed| claimed.output.short());
+                format!(": claimed {claimed}, {} others found {}", e.by.len(), e.agreed.output.short())
+            });
+            format!("  task {task}, {} under {}: {}{found}", judged.attempt, judged.lease, text::word(reason))
+        })
+        .collect()
+}

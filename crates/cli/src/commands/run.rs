@@ -1,0 +1,329 @@
+//! `grist run`: a job file in, results and a receipt out.
+
+use super::results::{self, Outputs};
+use crate::{
+    args::Global,
+    exit::{Exit, Failure},
+    output::{Output, Tone, facts},
+    screen::{Screen, settlement},
+    session::{Party, Session},
+    text,
+};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use market::{
+    event::{JobOutcome, TaskOutcome},
+    id::JobId,
+    job::Verification,
+    units::Msat,
+};
+use node::{
+    api::{JobView, Quote, QuoteRequest},
+    buyer::{BuyError, Buyer, JobFile, JobFileError, News, PreparedJob, agent::Progress},
+    config_file::Money,
+};
+use serde_json::json;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// How long a market that does not answer is waited for while a job runs: as long as it may take to restart.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// How often the receipt is asked for: it follows the settlement by a moment.
+const RECEIPT_TRIES: u32 = 50;
+const RECEIPT_EVERY: Duration = Duration::from_millis(100);
+
+/// `grist run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The job file
+    #[arg(value_name = "JOB.TOML")]
+    job: PathBuf,
+    /// Price the job against the live offers and stop there
+    #[arg(long)]
+    dry_run: bool,
+    /// The most that the whole job may cost, instead of max_price in the job file; never exceeded
+    #[arg(long, value_name = "AMOUNT")]
+    max_price: Option<Money>,
+    /// Where the results go [default: results/JOB]
+    #[arg(long, short, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Place the job and leave it running
+    #[arg(long, short, conflicts_with = "out")]
+    detach: bool,
+    /// Do not ask before spending
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// Which job's results.
+#[derive(Debug, Args)]
+pub(crate) struct ResultsArgs {
+    /// The job
+    pub(crate) job: JobId,
+    /// Where the results go [default: results/JOB]
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Runs a job.
+pub(crate) async fn run(args: &RunArgs, global: &Global, output: &Output) -> Result<(), Failure> {
+    let job = load(&args.job, args.max_price).map_err(|e| wrong_file(&args.job, e))?;
+    let session = Session::open(global).await?;
+    let request = QuoteRequest { terms: job.terms.clone(), job: job.spec.clone() };
+    let quote = session.market.quote(&request).await?;
+    if args.dry_run {
+        return output.result(&quote, || told_quote(&job, &quote));
+    }
+    output.note(&told_quote(&job, &quote));
+    let party = session.party_or_new(output).await?;
+    afford(&session, &party, job.terms.budget_msat).await?;
+    if !args.yes && output.can_ask() {
+        let question = format!("Place it, and lock {} for it?", job.terms.budget_msat);
+        if !output.confirm(&question)? {
+            return Err(Failure::new(Exit::Usage, "nothing was placed and nothing was spent"));
+        }
+    }
+    let buyer = buyer(&session, &party)?;
+    for earlier in buyer.recover().await.map_err(failed)? {
+        output.warn(&format!(
+            "an earlier order was placed after all: follow it with `grist job watch {}`",
+            earlier.job
+        ));
+    }
+    upload(&buyer, &job, output).await?;
+    let placed = buyer.place(&job).await.map_err(failed)?;
+    session.keep_head()?;
+    let json = json!({ "placed": { "order": placed.order, "job": placed.job, "leases": placed.leases } });
+    output.json_line(&json)?;
+    output.note(&format!("{} is placed as {}", placed.job, placed.order));
+    if args.detach {
+        return output.text(&placed.job.to_string());
+    }
+    let out = args.out.clone().unwrap_or_else(|| default_out(placed.job));
+    follow(&session, &party, &buyer, placed.job, &out, output).await
+}
+
+/// Follows a job that was placed earlier.
+pub(crate) async fn watch(session: &Session, args: &ResultsArgs, output: &Output) -> Result<(), Failure> {
+    let party = session.party().await?;
+    let buyer = buyer(session, &party)?;
+    let out = args.out.clone().unwrap_or_else(|| default_out(args.job));
+    follow(session, &party, &buyer, args.job, &out, output).await
+}
+
+/// Fetches what is there, without waiting for the rest.
+pub(crate) async fn results(session: &Session, args: &ResultsArgs, output: &Output) -> Result<(), Failure> {
+    let party = session.party().await?;
+    let job = session.market.job(&party.secret, args.job).await?;
+    let tasks = session.market.tasks(&party.secret, args.job).await?;
+    let out = args.out.clone().unwrap_or_else(|| default_out(args.job));
+    let mut outputs = Outputs::new(&out)?;
+    let bar = output.bars().add(ProgressBar::new(tasks.len() as u64));
+    for view in tasks {
+        if let Some(TaskOutcome::Done { result, .. }) = view.outcome {
+            let file = outputs.bundle(view.task);
+            session.market.get_blob_file(&party.secret, result.output, &file).await?;
+            outputs.arrived(view.task, &result, file);
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let summary = outputs.unpack()?;
+    let json = json!({ "job": args.job, "out": out, "tasks": job.spec.tasks, "results": summary });
+    output.result(&json, || summary.told(&out, job.spec.tasks))
+}
+
+fn load(path: &Path, max_price: Option<Money>) -> Result<PreparedJob, JobFileError> {
+    let read = |source| JobFileError::Read { path: path.to_owned(), source };
+    let mut file = JobFile::parse(&std::fs::read_to_string(path).map_err(read)?)?;
+    file.max_price = max_price.unwrap_or(file.max_price);
+    file.prepare(path.parent().unwrap_or(Path::new("")))
+}
+
+fn wrong_file(path: &Path, error: JobFileError) -> Failure {
+    let exit = match &error {
+        JobFileError::Budget { .. } => Exit::Money,
+        _ => Exit::BadInput,
+    };
+    match &error {
+        // It names the file itself.
+        JobFileError::Read { .. } | JobFileError::File(_) => Failure::of(exit, error),
+        _ => Failure::of(exit, error).during(path.display()),
+    }
+}
+
+/// The price before anything is spent.
+fn told_quote(job: &PreparedJob, quote: &Quote) -> String {
+    let (spec, terms) = (&job.spec, &job.terms);
+    let verified = match &spec.verification {
+        Verification::None => "not verified".to_owned(),
+        Verification::Replicas { k, n, .. } => format!("{k} of up to {n} parties must agree on each"),
+        Verification::Audit { floor_ppm } => {
+            format!("at least {} % run again by others", f64::from(*floor_ppm) / 1e4)
+        }
+    };
+    let mut told = facts([
+        ("job", format!("{}: {} tasks, {verified}", spec.name, spec.tasks)),
+        ("offers", format!("{} match, at most {} are used at once", quote.matching, terms.slots)),
+        ("a task", text::amount(quote.task_msat)),
+        ("expected", text::amount(quote.expected_msat)),
+        ("at most", quote.at_most_msat.to_string()),
+    ]);
+    if quote.matching == 0 {
+        told.push_str("\nno offer matches now; the order would wait for one\n");
+    }
+    for (reason, offers) in &quote.mismatches {
+        told.push_str(&format!("  {offers} offers: {reason}\n"));
+    }
+    told
+}
+
+/// Says what is missing, and how to get it, before anything is uploaded.
+async fn afford(session: &Session, party: &Party, budget: Msat) -> Result<(), Failure> {
+    let available = session.market.account(&party.secret).await?.available_msat;
+    if available >= budget {
+        return Ok(());
+    }
+    let missing = budget.0.saturating_sub(available.0).div_ceil(1_000);
+    let pay = if session.market.info().await?.is_play_money { " --pay" } else { "" };
+    Err(Failure::new(
+        Exit::Money,
+        format!(
+            "the job may cost {budget} and you have {available}: `grist wallet topup {missing}sat{pay}`, or lower --max-price"
+        ),
+    ))
+}
+
+fn buyer(session: &Session, party: &Party) -> Result<Buyer, Failure> {
+    let records = session.home.data("jobs").join(session.market.venue().to_string());
+    Buyer::new(session.market.with_patience(PATIENCE), party.secret.clone(), &records).map_err(failed)
+}
+
+async fn upload(buyer: &Buyer, job: &PreparedJob, output: &Output) -> Result<(), Failure> {
+    let bar = output.bars().add(ProgressBar::new(job.blobs.len() as u64).with_prefix("uploading"));
+    bar.set_style(
+        ProgressStyle::with_template("{prefix:>18} {bar:28} {pos}/{len} files")
+            .map_err(|e| Failure::of(Exit::Unexpected, e))?,
+    );
+    let uploaded = buyer.upload(job, |done, _| bar.set_position(done as u64)).await;
+    bar.finish_and_clear();
+    uploaded.map_err(failed)
+}
+
+/// Follows a job to its end: shows it, unpacks its results, fetches and checks its receipt.
+async fn follow(
+    session: &Session,
+    party: &Party,
+    buyer: &Buyer,
+    job: JobId,
+    out: &Path,
+    output: &Output,
+) -> Result<(), Failure> {
+    let mut screen = Screen::new(output, &session.market.job(&party.secret, job).await?);
+    let mut outputs = Outputs::new(out)?;
+    let bundles = outputs.bundles().to_owned();
+    let following = buyer.follow(job, Some(&bundles), |news| match news {
+        News::Event(event) => screen.event(&event),
+        News::Output { task, result, file } => outputs.arrived(task, &result, file),
+        News::Progress(Progress::Job(view)) => screen.job(&view),
+        News::Progress(Progress::EarlyRound { round, expected }) => output.warn(&format!(
+            "the market asks for the audit link of round {round} when {expected} is next; it does not get it yet"
+        )),
+        News::Progress(Progress::Missing { task, .. }) => {
+            output.warn(&format!("the result of task {task} was accepted, but the market does not have it"));
+        }
+        News::Progress(Progress::Task { .. } | Progress::Fetched { .. } | Progress::Ended { .. }) => {}
+    });
+    let outcome = tokio::select! {
+        outcome = following => outcome.map_err(failed),
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted.map_err(|e| Failure::of(Exit::Unexpected, e))?;
+            let hint = format!("{job} goes on without you; follow it again with `grist job watch {job} --out {}`", out.display());
+            Err(Failure::new(Exit::Interrupted, hint))
+        }
+    };
+    screen.finish();
+    session.keep_head()?;
+    let outcome = outcome?;
+    finish(session, party, job, outcome, outputs, output).await
+}
+
+async fn finish(
+    session: &Session,
+    party: &Party,
+    job: JobId,
+    outcome: JobOutcome,
+    outputs: Outputs,
+    output: &Output,
+) -> Result<(), Failure> {
+    let view = session.market.job(&party.secret, job).await?;
+    let receipt = results::receipt(session, party, job, RECEIPT_TRIES, RECEIPT_EVERY).await?;
+    let receipt_file = outputs.folder().join("receipt.json");
+    super::receipt::save(&receipt_file, &receipt)?;
+    let folder = outputs.folder().to_owned();
+    let summary = outputs.unpack()?;
+    let json = json!({ "result": {
+        "job": job,
+        "outcome": outcome,
+        "tasks": view.spec.tasks,
+        "tasks_done": view.tasks_done,
+        "tasks_failed": view.tasks_failed,
+        "paid_msat": receipt.body.paid_msat,
+        "refunded_msat": receipt.body.refunded_msat,
+        "out": folder,
+        "receipt": receipt_file,
+        "results": summary,
+    }});
+    output.json_line(&json)?;
+    output.text(&told_end(&view, &receipt.body.paid_msat, &receipt.body.refunded_msat, output))?;
+    output.text(&summary.told(&folder, view.spec.tasks))?;
+    output.text(&format!("receipt, checked: {}", receipt_file.display()))?;
+    if outcome == JobOutcome::Completed
+        && summary.failing.is_empty()
+        && summary.count == u64::from(view.spec.tasks)
+    {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Incomplete, why_incomplete(&view, outcome, summary.failing.len())))
+}
+
+fn told_end(view: &JobView, paid: &Msat, refunded: &Msat, output: &Output) -> String {
+    let title = output.tone(Tone::Strong, &format!("{} is settled: {paid} paid, {refunded} back", view.job));
+    format!("\n{title}\n{}", settlement(view))
+}
+
+fn why_incomplete(view: &JobView, outcome: JobOutcome, failing: usize) -> String {
+    let (job, of) = (view.job, view.spec.tasks);
+    match outcome {
+        JobOutcome::Completed => {
+            format!("{failing} of {of} tasks ended with a failing exit: see `grist job logs {job}`")
+        }
+        JobOutcome::Partial => {
+            format!("{} of {of} tasks have no result: see `grist job status {job}`", view.tasks_failed)
+        }
+        JobOutcome::Cancelled => format!("{job} was cancelled with {} of {of} results", view.tasks_done),
+        JobOutcome::OutOfFunds => {
+            format!(
+                "the budget ran out after {} of {of} tasks: run it again with a higher --max-price",
+                view.tasks_done
+            )
+        }
+        JobOutcome::NoBids => {
+            format!("no machine bid below the ceiling: see `grist offers --why {}`, or raise it", view.order)
+        }
+    }
+}
+
+fn default_out(job: JobId) -> PathBuf {
+    Path::new("results").join(job.to_string())
+}
+
+fn failed(error: BuyError) -> Failure {
+    match error {
+        BuyError::Market(error) => error.into(),
+        BuyError::Record(_) | BuyError::Results { .. } => Failure::of(Exit::BadInput, error),
+        BuyError::Random(_) | BuyError::Strange => Failure::of(Exit::Unexpected, error),
+    }
+}

@@ -1,0 +1,110 @@
+//! Where keys, settings and what was seen are kept: the user's configuration folder, or `GRIST_HOME`.
+//!
+//! ```text
+//! config.toml            settings
+//! party.key              the party's secret key
+//! machines/LABEL.key     secret keys of machines
+//! heads/VENUE.json       the newest public head that each market showed
+//! profiles/NAME/…        the same again, for --profile NAME
+//! ```
+//!
+//! What programs write while they run (a market's journal, a provider's cache) is in the data folder, or in
+//! `GRIST_HOME/data` where that is set.
+
+use crate::{
+    args::Global,
+    exit::{Exit, Failure},
+};
+use directories::ProjectDirs;
+use market::{key::PublicKey, name::Name};
+use node::client::Address;
+use serde::Deserialize;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// The folders of one user, or of one of the user's profiles.
+#[derive(Debug, Clone)]
+pub(crate) struct Home {
+    settings: PathBuf,
+    data: PathBuf,
+}
+
+/// `config.toml`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// The market that is used when none is named.
+    pub(crate) market: Option<Address>,
+}
+
+impl Home {
+    /// The folders that the options and the environment name.
+    pub(crate) fn of(global: &Global) -> Result<Home, Failure> {
+        let home = match std::env::var_os("GRIST_HOME") {
+            Some(folder) => {
+                let folder = PathBuf::from(folder);
+                Home { data: folder.join("data"), settings: folder }
+            }
+            None => {
+                let folders = ProjectDirs::from("", "", "grist").ok_or_else(|| {
+                    Failure::new(Exit::Unexpected, "this user has no home folder: set GRIST_HOME to a folder")
+                })?;
+                let (settings, data) = (folders.config_dir(), folders.data_local_dir());
+                Home { settings: settings.to_owned(), data: data.to_owned() }
+            }
+        };
+        let Some(profile) = &global.profile else { return Ok(home) };
+        // A name, so that no profile leads out of the folder.
+        let profile: Name = profile.parse().map_err(|e| Failure::of(Exit::Usage, e).during("--profile"))?;
+        let within = |folder: PathBuf| folder.join("profiles").join(profile.as_str());
+        Ok(Home { settings: within(home.settings), data: within(home.data) })
+    }
+
+    /// The settings; empty when there is no file.
+    pub(crate) fn settings(&self) -> Result<Settings, Failure> {
+        let file = self.settings_file();
+        match std::fs::read_to_string(&file) {
+            Ok(text) => {
+                toml::from_str(&text).map_err(|e| Failure::of(Exit::BadInput, e).during(file.display()))
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Settings::default()),
+            Err(e) => Err(Failure::of(Exit::BadInput, e).during(file.display())),
+        }
+    }
+
+    /// Where the settings are.
+    pub(crate) fn settings_file(&self) -> PathBuf {
+        self.settings.join("config.toml")
+    }
+
+    /// Where the party's key is.
+    pub(crate) fn party_key(&self, global: &Global) -> PathBuf {
+        global.key.clone().unwrap_or_else(|| self.settings.join("party.key"))
+    }
+
+    /// Where the key of a machine is.
+    pub(crate) fn machine_key(&self, label: &Name) -> PathBuf {
+        self.settings.join("machines").join(format!("{label}.key"))
+    }
+
+    /// Where the newest head of a market is remembered.
+    pub(crate) fn head(&self, venue: &PublicKey) -> PathBuf {
+        self.settings.join("heads").join(format!("{venue}.json"))
+    }
+
+    /// A folder for what a program writes while it runs.
+    pub(crate) fn data(&self, what: &str) -> PathBuf {
+        self.data.join(what)
+    }
+}
+
+/// Makes a folder that only its owner can enter.
+pub(crate) fn private_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
