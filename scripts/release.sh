@@ -53,6 +53,9 @@ tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$(git log -1 --for
     -C "$folder" -cf - "$name" | gzip --no-name --best > "$out/$name.tar.gz"
 (cd "$out" && sha256sum -- *.tar.gz > SHA256SUMS)
 
-if command -v ldd > /dev/null && ldd "$binary" > /dev/null 2>&1; then kind=dynamic; else kind=static; fi
+case $(ldd "$binary" 2>&1 || true) in
+    *"statically linked"* | *"not a dynamic executable"*) kind=static ;;
+    *) kind=dynamic ;;
+esac
 echo "$out/$name.tar.gz: $(wc -c < "$out/$name.tar.gz") bytes, $kind binary of $(wc -c < "$binary") bytes"
 cat "$out/SHA256SUMS"

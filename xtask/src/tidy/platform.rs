@@ -3,7 +3,8 @@
 use super::{Finding, Tree, rust};
 
 /// Where Linux-only code may be, and why.
-const LINUX: [(&str, &str); 4] = [
+const LINUX: [(&str, &str); 5] = [
+    ("benches/", "measures this machine beside others"),
     ("crates/runner/src/sandbox.rs", "chooses the system's sandbox"),
     ("crates/runner/src/sandbox/", "is the sandbox"),
     ("crates/runner/tests/worker.rs", "tests what the sandbox reports"),
