@@ -18,7 +18,7 @@ use crate::{
     name::Name,
     offer::{OfferRole, OfferTerms},
     resources::{Isolation, Resources},
-    units::Unit,
+    units::{Rate, Unit},
 };
 use std::{
     cmp::Reverse,
@@ -26,7 +26,15 @@ use std::{
 };
 
 /// Offers of one size, by price and age.
-type Bucket = BTreeSet<(u128, OfferId)>;
+type Bucket = BTreeSet<Entry>;
+
+/// An offer's place in a bucket: both halves of its price key (a `u128` would be padded to half as much again), and itself.
+type Entry = (u64, u64, OfferId);
+
+fn entry(rate: &Rate, id: OfferId) -> Entry {
+    let key = price_key(rate);
+    ((key >> 64) as u64, key as u64, id)
+}
 
 /// Offers by what they are for, what they have and what they ask. See the [module documentation](self).
 #[derive(Debug, Default)]
@@ -43,7 +51,7 @@ impl OfferIndex {
 
     /// Adds an offer; one that is there already changes nothing.
     pub fn insert(&mut self, id: OfferId, terms: &OfferTerms) {
-        let entry = (price_key(&terms.rate), id);
+        let entry = entry(&terms.rate, id);
         let mut is_new = false;
         for shelf in Shelf::all_of(terms) {
             let size = Size::on(&shelf, &terms.resources, terms.isolation);
@@ -54,7 +62,7 @@ impl OfferIndex {
 
     /// Takes an offer out, given the terms that it was inserted with; one that is not there changes nothing.
     pub fn remove(&mut self, id: OfferId, terms: &OfferTerms) {
-        let entry = (price_key(&terms.rate), id);
+        let entry = entry(&terms.rate, id);
         let mut was_there = false;
         for shelf in Shelf::all_of(terms) {
             let size = Size::on(&shelf, &terms.resources, terms.isolation);
@@ -100,7 +108,7 @@ impl OfferIndex {
     fn merged(&self, wanted: &Wanted<'_>) -> Merged<'_> {
         let shelf = Shelf::wanted(wanted);
         let least = Size::on(&shelf, &wanted.needs.resources, wanted.needs.isolation);
-        let dearest = (price_key(wanted.ceiling), OfferId(u64::MAX));
+        let dearest = entry(wanted.ceiling, OfferId(u64::MAX));
         let mut merged = Merged { heads: BinaryHeap::new(), buckets: Vec::new() };
         let buckets = self.shelves.get(&shelf).into_iter().flatten();
         for (_, bucket) in buckets.filter(|(size, _)| size.may_hold(&least)) {
@@ -111,42 +119,46 @@ impl OfferIndex {
     }
 }
 
-/// What every offer on a shelf has in common.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What every offer on a shelf has in common. Names stand as their fingerprints: two names with the same one would share
+/// a shelf, which costs a search some looks and changes nothing that it finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Shelf {
     role: OfferRole,
     unit: Unit,
     /// None: offers of all regions.
-    region: Option<Name>,
+    region: Option<u64>,
     /// None: offers with GPUs of any model, or without.
-    gpu_model: Option<Name>,
+    gpu_model: Option<u64>,
 }
 
 impl Shelf {
     /// The shelves that an offer stands on: two, or four when it has GPUs.
     fn all_of(terms: &OfferTerms) -> impl Iterator<Item = Shelf> {
         let OfferTerms { role, rate, region, resources, .. } = terms;
-        let models = [None, resources.gpus.as_ref().map(|gpus| &gpus.model)];
-        let distinct = 1 + usize::from(resources.gpus.is_some());
-        models.into_iter().take(distinct).flat_map(move |gpu_model| {
-            [None, Some(region)].map(|region| Shelf {
-                role: *role,
-                unit: rate.unit,
-                region: region.cloned(),
-                gpu_model: gpu_model.cloned(),
-            })
+        let (role, unit, region) = (*role, rate.unit, fingerprint(region));
+        let model = resources.gpus.as_ref().map(|gpus| fingerprint(&gpus.model));
+        let models = [None, model].into_iter().take(1 + usize::from(model.is_some()));
+        models.flat_map(move |gpu_model| {
+            [None, Some(region)].map(|region| Shelf { role, unit, region, gpu_model })
         })
     }
 
     /// The shelf on which everything stands that can match.
     fn wanted(wanted: &Wanted<'_>) -> Shelf {
+        let needs = wanted.needs;
         Shelf {
             role: wanted.role,
             unit: wanted.ceiling.unit,
-            region: wanted.needs.region.clone(),
-            gpu_model: wanted.needs.resources.gpus.as_ref().map(|gpus| gpus.model.clone()),
+            region: needs.region.as_ref().map(fingerprint),
+            gpu_model: needs.resources.gpus.as_ref().map(|gpus| fingerprint(&gpus.model)),
         }
     }
+}
+
+/// FNV-1a (<http://www.isthe.com/chongo/tech/comp/fnv/>) of a name.
+fn fingerprint(name: &Name) -> u64 {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    name.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 /// How large the offers of a bucket are. Counts are kept as the number of their binary digits, so a bucket holds offers
@@ -187,16 +199,16 @@ impl Size {
 /// Several buckets as one sorted sequence, read only as far as it is asked for.
 struct Merged<'a> {
     /// The cheapest entry of each bucket that was not given out, with the bucket's number.
-    heads: BinaryHeap<Reverse<(u128, OfferId, usize)>>,
+    heads: BinaryHeap<Reverse<(Entry, usize)>>,
     /// What follows in each bucket.
-    buckets: Vec<btree_set::Range<'a, (u128, OfferId)>>,
+    buckets: Vec<btree_set::Range<'a, Entry>>,
 }
 
 impl Merged<'_> {
     /// Puts the next entry of a bucket among the heads.
     fn advance(&mut self, bucket: usize) {
-        if let Some((price, id)) = self.buckets[bucket].next() {
-            self.heads.push(Reverse((*price, *id, bucket)));
+        if let Some(entry) = self.buckets[bucket].next() {
+            self.heads.push(Reverse((*entry, bucket)));
         }
     }
 }
@@ -205,7 +217,7 @@ impl Iterator for Merged<'_> {
     type Item = OfferId;
 
     fn next(&mut self) -> Option<OfferId> {
-        let Reverse((_, id, bucket)) = self.heads.pop()?;
+        let Reverse(((_, _, id), bucket)) = self.heads.pop()?;
         self.advance(bucket);
         Some(id)
     }

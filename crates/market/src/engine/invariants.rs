@@ -99,7 +99,9 @@ impl Engine {
         }
         let order = self.state.order(job.order);
         let counted = (unfinished as u32, open_leases, running as u32, held, paid);
-        if counted != (job.unfinished, job.open_leases, job.running, order.held_slots, job.paid_msat.0) {
+        if counted != (job.unfinished, job.open_leases, job.running, order.held_slots, job.paid_msat.0)
+            || order.takes_offers() != self.state.open_orders.contains(&job.order)
+        {
             return Err(Violation::JobBooks(id));
         }
         let escrow = self.state.ledger.balance(Account::Escrow(id)).posted;

@@ -64,7 +64,7 @@ impl Engine {
         self.change_machine(machine, |row| row.free = free);
         self.state.machine_mut(machine).leases.insert(lease);
         self.state.party_mut(party).open_leases += 1;
-        self.state.order_mut(order_id).held_slots += u32::from(!is_audit);
+        self.change_order(order_id, |row| row.held_slots += u32::from(!is_audit));
         let job_row = self.state.job_mut(job);
         job_row.leases.push(lease);
         job_row.open_leases += 1;
@@ -134,7 +134,7 @@ impl Engine {
         let (machine, order, job, is_audit) = (row.machine, row.order, row.job, row.is_audit);
         let resources = row.resources.clone();
         self.change_machine(machine, |row| row.free = row.free.plus(&resources));
-        self.state.order_mut(order).held_slots -= u32::from(!is_audit);
+        self.change_order(order, |row| row.held_slots -= u32::from(!is_audit));
         self.emit(Event::LeaseDraining { lease, job, reason });
         let failed = matches!(
             reason,

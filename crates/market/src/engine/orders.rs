@@ -108,6 +108,17 @@ impl Engine {
         Ok(Reply::Done)
     }
 
+    /// Changes an order in a way that may open or close it to offers: full orders are not tried on new ones.
+    pub(super) fn change_order(&mut self, order: OrderId, change: impl FnOnce(&mut Order)) {
+        let row = self.state.order_mut(order);
+        change(row);
+        if row.takes_offers() {
+            self.state.open_orders.insert(order);
+        } else {
+            self.state.open_orders.remove(&order);
+        }
+    }
+
     /// Gives the free slots of an open order to the best standing offers: lowest price ÷ quality first.
     pub(super) fn fill_slots(&mut self, order: OrderId) {
         let row = self.state.order(order);
@@ -202,7 +213,7 @@ fn smallest_budget(terms: &OrderTerms, spec: &JobSpec) -> Result<Msat, Rejection
     };
     Ok(match terms.ceiling.unit {
         Unit::Task => terms.ceiling.ceiling(u64::from(spec.tasks))?.times(copies)?,
-        Unit::Fuel => terms.ceiling.ceiling(spec.limits.fuel)?.times(copies)?,
+        Unit::Fuel => terms.ceiling.ceiling(spec.limits.fuel)?.times(spec.tasks.into())?.times(copies)?,
         Unit::Ms => terms.ceiling.ceiling(terms.lease_max_ms)?.times(terms.slots.into())?,
     })
 }

@@ -40,8 +40,7 @@ impl Engine {
         row.starved.clear();
         row.drawn.clear();
         let order = row.order;
-        self.state.order_mut(order).phase = OrderPhase::Closed;
-        self.state.open_orders.remove(&order);
+        self.change_order(order, |row| row.phase = OrderPhase::Closed);
         self.emit(Event::JobEnded { job, outcome });
         if outcome == JobOutcome::Cancelled {
             for lease in self.open_leases_of(job) {

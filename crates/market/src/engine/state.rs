@@ -52,7 +52,7 @@ pub struct State {
     pub audit_offers: BTreeSet<OfferId>,
     /// Orders.
     pub orders: Table<OrderId, Order>,
-    /// Orders with slots that take offers.
+    /// Orders with a free slot that takes offers.
     pub open_orders: BTreeSet<OrderId>,
     /// The open order that was last tried on a tick.
     pub last_order_tried: OrderId,
@@ -381,6 +381,13 @@ impl State {
 
     pub(crate) fn attempt_mut(&mut self, id: AttemptId) -> &mut Attempt {
         self.attempts.get_mut(&id).unwrap_or_else(|| missing(id))
+    }
+}
+
+impl Order {
+    /// Whether it has a free slot that the next matching offer gets.
+    pub fn takes_offers(&self) -> bool {
+        matches!(self.phase, OrderPhase::Open) && self.held_slots < self.terms.slots
     }
 }
 

@@ -81,6 +81,17 @@ fn the_budget_must_cover_every_task_and_be_there() {
 }
 
 #[test]
+fn a_budget_by_fuel_must_cover_every_task_too() {
+    let mut world = World::new();
+    let buyer = world.buyer(Msat(10_000));
+    // A task may burn a million: a thousand msat, so two tasks may cost two thousand.
+    let ceiling = Rate { msat: Msat(1), per: 1_000, unit: Unit::Fuel };
+    let small = world.place(&buyer, order_terms(1, ceiling, Msat(1_999)), job(2, Verification::None));
+    assert!(matches!(small, Err(Rejection::Conflict { is: Conflict::BudgetTooSmall, .. })), "{small:?}");
+    world.place(&buyer, order_terms(1, ceiling, Msat(2_000)), job(2, Verification::None)).unwrap();
+}
+
+#[test]
 fn a_lost_machines_tasks_run_elsewhere_and_its_slot_is_filled_again() {
     let mut world = World::new();
     let dying = world.provider(offer_terms(OfferRole::Work, Rate::per_task(Msat(100))), Msat::ZERO, honest);
@@ -323,4 +334,28 @@ fn no_provider_can_use_up_the_tries_of_a_task_alone() {
     assert!(world.engine.state().job(job).tasks.iter().all(|task| task.failures == 1));
     world.work(&[&other]);
     assert_eq!(outcome(&world, job), JobOutcome::Completed);
+}
+
+#[test]
+fn full_orders_do_not_keep_new_offers_from_one_that_waits() {
+    let mut world = World::new();
+    let provider =
+        world.provider(offer_terms(OfferRole::Work, Rate::per_task(Msat(100))), Msat::ZERO, honest);
+    let (_, key) = world.party("many machines", Msat::ZERO);
+    let buyer = world.buyer(Msat(10_000_000));
+    let rate = Rate::per_task(Msat(1_000));
+    for _ in 0..9 {
+        for _ in 0..4 {
+            world.place(&buyer, order_terms(1, rate, Msat(10_000)), job(3, Verification::None)).unwrap();
+        }
+        // Each machine holds four leases: the next four orders need another.
+        let (machine, machine_key) = world.machine(&key, 4);
+        world.offer(&machine_key, machine, offer_terms(OfferRole::Work, rate));
+    }
+    assert_eq!(world.leases_of(&provider).len(), 4);
+    let waits = world.place(&buyer, order_terms(5, rate, Msat(10_000)), job(9, Verification::None)).unwrap();
+    let (machine, machine_key) = world.machine(&key, 4);
+    world.offer(&machine_key, machine, offer_terms(OfferRole::Work, rate));
+    assert_eq!(world.engine.state().job(waits).leases.len(), 5);
+    assert_eq!(world.engine.state().open_orders.len(), 0);
 }
