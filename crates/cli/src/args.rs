@@ -3,6 +3,7 @@
 use crate::{
     commands,
     demo::{DemoArgs, DemoProviderArgs},
+    exit::Exit,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -71,6 +72,10 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Run a market
     Market(commands::market::MarketArgs),
+    /// Sell this computer's work
+    Provide(commands::provide::ProvideArgs),
+    /// Check the work of others, as a hidden replica
+    Validate(commands::provide::ProvideArgs),
     /// Run a job: price it, place it, follow it, fetch and check its results
     Run(commands::run::RunArgs),
     /// Show, follow and cancel jobs that were placed
@@ -106,6 +111,7 @@ pub(crate) enum Command {
     /// Print the version, the execution profiles and what sandboxes are made of here
     Version,
     /// Print what exit codes mean
+    #[command(after_help = Exit::list())]
     ExitCodes,
     /// Run tasks for a provider; started by `grist provide`, not by hand
     #[command(hide = true)]

@@ -8,6 +8,7 @@ pub(crate) mod market;
 pub(crate) mod offers;
 pub(crate) mod order;
 pub(crate) mod party;
+pub(crate) mod provide;
 pub(crate) mod receipt;
 pub(crate) mod results;
 pub(crate) mod run;

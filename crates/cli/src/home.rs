@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! config.toml            settings
+//! provide.toml           a provider's settings
 //! party.key              the party's secret key
 //! machines/LABEL.key     secret keys of machines
 //! heads/VENUE.json       the newest public head that each market showed
@@ -77,6 +78,11 @@ impl Home {
     /// Where the settings are.
     pub(crate) fn settings_file(&self) -> PathBuf {
         self.settings.join("config.toml")
+    }
+
+    /// Where a provider's settings are.
+    pub(crate) fn provide_file(&self) -> PathBuf {
+        self.settings.join("provide.toml")
     }
 
     /// Where the party's key is.

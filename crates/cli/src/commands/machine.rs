@@ -11,7 +11,7 @@ use crate::{
 use clap::{Args, Subcommand};
 use market::{
     command::{CERTIFICATE_DOMAIN, Command, certificate_message},
-    id::MachineId,
+    id::{MachineId, PartyId},
     key::SecretKey,
     name::Name,
     reply::Reply,
@@ -20,6 +20,7 @@ use market::{
 use node::{
     api::KeyView,
     config_file::{ByteSize, Cores},
+    provider::agent::Identity,
 };
 use serde_json::json;
 use std::path::PathBuf;
@@ -145,15 +146,31 @@ pub(crate) async fn certify(
     }
 }
 
-/// The machine that this computer is: its key, and what the market knows of it. A key that is not here is made and
-/// certified, for which the party has to be here too.
+/// A machine whose key is here.
+pub(crate) struct ThisMachine {
+    /// Its key.
+    pub(crate) secret: SecretKey,
+    /// Its id at the market.
+    pub(crate) machine: MachineId,
+    /// Its owner.
+    pub(crate) party: PartyId,
+}
+
+impl ThisMachine {
+    /// Who it is, for the provider's agent.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity { machine: self.machine, party: self.party }
+    }
+}
+
+/// The machine that this computer is. A key that is not here is made and certified, for which the party has to be here.
 pub(crate) async fn this_machine(
     session: &Session,
     key_file: Option<&PathBuf>,
     label: &Name,
-    capacity: impl FnOnce() -> Resources,
+    capacity: &Resources,
     output: &Output,
-) -> Result<(SecretKey, MachineId), Failure> {
+) -> Result<ThisMachine, Failure> {
     let file = key_file.cloned().unwrap_or_else(|| session.home.machine_key(label));
     let found = match keys::read(&file) {
         Ok(secret) => Some(secret),
@@ -162,7 +179,9 @@ pub(crate) async fn this_machine(
     };
     if let Some(secret) = &found {
         match session.market.key(&secret.public()).await? {
-            Some(KeyView::Machine { machine, .. }) => return Ok((secret.clone(), machine)),
+            Some(KeyView::Machine { machine, party }) => {
+                return Ok(ThisMachine { secret: secret.clone(), machine, party });
+            }
             Some(KeyView::Party(_)) => {
                 return Err(Failure::new(
                     Exit::Key,
@@ -171,7 +190,7 @@ pub(crate) async fn this_machine(
             }
             Some(KeyView::Retired) => {
                 let why = format!(
-                    "the machine of {} was revoked: move the file away to make a new one",
+                    "the machine of {} was revoked: move the file away to make another",
                     file.display()
                 );
                 return Err(Failure::new(Exit::Key, why));
@@ -188,11 +207,11 @@ pub(crate) async fn this_machine(
             secret
         }
     };
-    let machine = certify(session, &party, &secret, label.as_str(), capacity()).await?;
+    let machine = certify(session, &party, &secret, label.as_str(), capacity.clone()).await?;
     output.note(&format!(
         "certified this computer as {machine} ({label}) of {}; its key is in {}",
         party.id,
         file.display()
     ));
-    Ok((secret, machine))
+    Ok(ThisMachine { secret, machine, party: party.id })
 }

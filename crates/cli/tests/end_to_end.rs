@@ -1,0 +1,238 @@
+//! A market, providers and a buyer as processes, from the job file to the receipt.
+
+mod program;
+
+use program::{Grist, Said, Service, example, market};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// A provider with a party of its own, which sells one core.
+fn provider(at: &Service, label: &str, price: &str) -> (Grist, Service) {
+    let grist = Grist::at(at);
+    let args = [
+        "provide",
+        "--label",
+        label,
+        "--class",
+        "test",
+        "--price-per-task",
+        price,
+        "--max-cpus",
+        "1",
+        "--max-memory",
+        "512MiB",
+    ];
+    let service = grist.start(&args);
+    (grist, service)
+}
+
+/// A buyer with money.
+fn buyer(at: &Service, funds: &str) -> Grist {
+    let grist = Grist::at(at);
+    let received = grist.run(&["wallet", "topup", funds, "--pay", "--json"]).ok().json();
+    assert_eq!(received["phase"], "received");
+    grist
+}
+
+fn balance(grist: &Grist) -> Value {
+    grist.run(&["wallet", "balance", "--json"]).ok().json()
+}
+
+fn run(buyer: &Grist, job: &Path, out: &Path) -> (Said, Value) {
+    let said = buyer.run(&["run", job.to_str().unwrap(), "--yes", "--json", "--out", out.to_str().unwrap()]);
+    let last =
+        said.stdout.lines().rfind(|line| line.contains("\"result\"")).unwrap_or_else(|| panic!("{said:?}"));
+    let result = serde_json::from_str::<Value>(last).unwrap()["result"].clone();
+    (said, result)
+}
+
+#[test]
+fn a_job_is_run_paid_and_proven() {
+    let operator = Grist::new();
+    let data = operator.path("market");
+    let mut venue = market(&operator, &data);
+    let (worker, _providing) = provider(&venue, "worker", "10sat");
+    let buyer = buyer(&venue, "2000sat");
+
+    let job = example("hello/job.toml");
+    let quote = buyer.run(&["run", job.to_str().unwrap(), "--dry-run", "--json"]).ok().json();
+    assert_eq!((quote["matching"].as_u64(), quote["task_msat"].as_u64()), (Some(1), Some(10_000)));
+    assert_eq!(balance(&buyer)["available_msat"], 2_000_000, "a dry run spends nothing");
+
+    let out = buyer.path("out");
+    let (said, result) = run(&buyer, &job, &out);
+    assert_eq!((said.code, &result["outcome"]), (0, &json!("completed")), "{said:?}");
+    for task in 0..8 {
+        let log = std::fs::read_to_string(out.join(format!("logs/task-{task:06}.out"))).unwrap();
+        assert_eq!(log, format!("hello from task {task}\n"));
+    }
+
+    // Eight tasks at 10 sat: what the buyer lost is what the provider and the operator got, to the millisatoshi.
+    let (spent, earned) = (balance(&buyer), balance(&worker));
+    assert_eq!((spent["available_msat"].as_u64(), spent["escrow_msat"].as_u64()), (Some(1_920_000), Some(0)));
+    let receipt: Value =
+        serde_json::from_str(&std::fs::read_to_string(out.join("receipt.json")).unwrap()).unwrap();
+    let fee: u64 = receipt["body"]["leases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|l| l["books"]["fee_msat"].as_u64().unwrap())
+        .sum();
+    assert_eq!(earned["available_msat"].as_u64().unwrap() + fee, 80_000);
+    assert_eq!(
+        (receipt["body"]["paid_msat"].as_u64(), receipt["body"]["refunded_msat"].as_u64()),
+        (Some(80_000), Some(920_000))
+    );
+
+    receipts_are_checked_offline(&out.join("receipt.json"), venue.first["venue"].as_str().unwrap());
+    reading_commands_print_json(&buyer, &result);
+    money_leaves_again(&worker);
+
+    venue.kill();
+    journals_are_checked_offline(&operator, &data);
+}
+
+fn receipts_are_checked_offline(file: &Path, venue: &str) {
+    let nobody = Grist::new();
+    let path = file.to_str().unwrap();
+    let valid = nobody.run(&["receipt", "verify", path, "--venue", venue, "--json"]).ok().json();
+    assert_eq!((&valid["valid"], &valid["paid_msat"]), (&json!(true), &json!(80_000)));
+    assert!(nobody.run(&["receipt", "show", path]).ok().stdout.contains("nobody checked"));
+    let other = nobody.run(&["receipt", "verify", path, "--venue", &"ab".repeat(32)]);
+    assert_eq!(other.code, 8, "{other:?}");
+    let text = std::fs::read_to_string(file).unwrap();
+    for (from, to) in [("80000", "80001"), ("\"completed\"", "\"partial\""), ("\"hello\"", "\"hallo\"")] {
+        assert!(text.contains(from), "{from}");
+        let changed = nobody.path("changed.json");
+        std::fs::write(&changed, text.replacen(from, to, 1)).unwrap();
+        let said = nobody.run(&["receipt", "verify", changed.to_str().unwrap()]);
+        assert_eq!(said.code, 8, "{from} to {to}: {said:?}");
+    }
+}
+
+fn reading_commands_print_json(buyer: &Grist, result: &Value) {
+    let job = result["job"].as_str().unwrap();
+    assert_eq!(buyer.run(&["job", "list", "--json"]).ok().json()[0]["job"], job);
+    let status = buyer.run(&["job", "status", job, "--json"]).ok().json();
+    assert_eq!((&status["job"]["phase"], status["tasks"].as_array().unwrap().len()), (&json!("settled"), 8));
+    let lease = status["job"]["leases"][0]["lease"].as_str().unwrap().to_owned();
+    let order = status["job"]["order"].as_str().unwrap().to_owned();
+    assert_eq!(buyer.run(&["lease", "show", &lease, "--json"]).ok().json()["phase"], "closed");
+    assert_eq!(buyer.run(&["order", "show", &order, "--json"]).ok().json()["job"], job);
+    assert_eq!(buyer.run(&["order", "why", &order, "--json"]).ok().json()["phase"], "nothing");
+    let offers = buyer.run(&["offers", "--json"]).ok().json();
+    let offer = offers[0]["offer"].as_str().unwrap();
+    assert_eq!(buyer.run(&["offers", "show", offer, "--json"]).ok().json()["offer"], offer);
+    assert_eq!(buyer.run(&["offers", "why-idle", offer, "--json"]).ok().json()["offer"], offer);
+    assert_eq!(buyer.run(&["job", "logs", job, "--task", "3"]).ok().stdout, "hello from task 3\n");
+    let again = buyer.path("again");
+    buyer.run(&["job", "results", job, "--out", again.to_str().unwrap()]).ok();
+    assert!(again.join("logs/task-000007.out").exists());
+    for args in [
+        &["job", "list"][..],
+        &["job", "status", job],
+        &["order", "list"],
+        &["lease", "list"],
+        &["offers"],
+        &["party", "show"],
+    ] {
+        assert!(!buyer.run(args).ok().stdout.is_empty(), "{args:?}");
+    }
+}
+
+fn money_leaves_again(worker: &Grist) {
+    let said = worker.run(&["wallet", "withdraw", "not an invoice"]);
+    assert_eq!(said.code, 3, "{said:?}");
+    let before = balance(worker)["available_msat"].as_u64().unwrap();
+    let bond = worker.run(&["wallet", "bond", "lock", "10sat", "--json"]).ok().json();
+    assert_eq!(bond["bond_msat"], 10_000);
+    assert_eq!(bond["available_msat"], before - 10_000);
+    let said = worker.run(&["wallet", "bond", "lock", "1000000sat"]);
+    assert_eq!(said.code, 6, "{said:?}");
+}
+
+fn journals_are_checked_offline(operator: &Grist, data: &Path) {
+    let folder = data.to_str().unwrap();
+    let sound = operator.run(&["journal", "verify", folder, "--json"]).ok().json();
+    let entries = sound["entries"].as_u64().unwrap();
+    let dumped = operator.run(&["journal", "dump", folder, "--json"]).ok().stdout;
+    assert_eq!(dumped.lines().count() as u64, entries);
+    let (one, two) = (
+        operator.run(&["journal", "replay", folder, "--json"]).ok(),
+        operator.run(&["journal", "replay", folder, "--json"]).ok(),
+    );
+    assert_eq!(one.json()["state_hash"], two.json()["state_hash"]);
+    assert_eq!(one.json()["entries"], entries);
+
+    // A flipped bit near the start cannot be a torn tail: it is refused with its place.
+    let segment = std::fs::read_dir(data.join("journal"))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.metadata().unwrap().len() > 1_000)
+        .min()
+        .unwrap();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[400] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let said = operator.run(&["journal", "verify", folder]);
+    assert_eq!(said.code, 8, "{said:?}");
+    assert!(said.stderr.contains("position"), "{}", said.stderr);
+    let said = operator.run(&["journal", "replay", folder]);
+    assert_eq!(said.code, 8, "{said:?}");
+}
+
+#[test]
+fn replicas_of_two_parties_agree_to_the_bit() {
+    let operator = Grist::new();
+    let venue = market(&operator, &operator.path("market"));
+    let _one = provider(&venue, "one", "10sat");
+    let _two = provider(&venue, "two", "12sat");
+    let buyer = buyer(&venue, "2000sat");
+    let folder = buyer.path("job");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::copy(example("hello/hello.wasm"), folder.join("hello.wasm")).unwrap();
+    let text = std::fs::read_to_string(example("hello/job.toml")).unwrap();
+    let text = text.replace("method = \"none\"", "method = \"replicas\"\nagree = 2\nof = 2");
+    std::fs::write(folder.join("job.toml"), text).unwrap();
+    let out = buyer.path("out");
+    let (said, result) = run(&buyer, &folder.join("job.toml"), &out);
+    assert_eq!((said.code, &result["outcome"]), (0, &json!("completed")), "{said:?}");
+    let receipt: Value =
+        serde_json::from_str(&std::fs::read_to_string(out.join("receipt.json")).unwrap()).unwrap();
+    let task = &receipt["body"]["tasks"][0];
+    assert_eq!(task["attempts"].as_array().unwrap().len(), 2, "{task}");
+}
+
+#[test]
+fn a_job_that_costs_more_than_there_is_says_what_to_do() {
+    let operator = Grist::new();
+    let venue = market(&operator, &operator.path("market"));
+    let buyer = buyer(&venue, "10sat");
+    let job = example("hello/job.toml");
+    let said = buyer.run(&["run", job.to_str().unwrap(), "--yes"]);
+    assert_eq!(said.code, 6, "{said:?}");
+    assert!(said.stderr.contains("grist wallet topup 990sat --pay"), "{}", said.stderr);
+    let said = buyer.run(&["run", job.to_str().unwrap(), "--yes", "--max-price", "1sat"]);
+    assert_eq!(said.code, 6, "{said:?}");
+}
+
+#[test]
+fn a_key_is_rotated_and_the_old_one_is_worth_nothing() {
+    let operator = Grist::new();
+    let venue = market(&operator, &operator.path("market"));
+    let party = buyer(&venue, "5sat");
+    let before = std::fs::read(party.path("party.key")).unwrap();
+    let rotated = party.run(&["party", "rotate", "--json"]).ok().json();
+    assert_eq!(balance(&party)["available_msat"], 5_000);
+    assert_ne!(std::fs::read(party.path("party.key")).unwrap(), before);
+    let old = rotated["old_file"].as_str().unwrap();
+    let said = party.run(&["--key", old, "wallet", "balance"]);
+    assert_eq!(said.code, 9, "{said:?}");
+    assert!(said.stderr.contains("rotated away"), "{}", said.stderr);
+}
+
+#[test]
+fn the_shipped_module_of_the_smallest_example_is_its_source() {
+    let source = wat::parse_file(example("hello/hello.wat")).unwrap();
+    assert_eq!(std::fs::read(example("hello/hello.wasm")).unwrap(), source);
+}
