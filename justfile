@@ -26,9 +26,9 @@ check:
 snapshots:
     cargo insta test --workspace --review
 
-# simulated markets with faults and cheats; a failing seed replays with --seed
-sim seeds="1000" *args:
-    cargo run -p sim --release -- --seeds {{ seeds }} {{ args }}
+# simulated markets with faults and cheats; a failing seed replays: `just sim --seed 7 --trace`
+sim *args="--seeds 1000":
+    cargo run -p sim --release -- {{ args }}
 
 # our numbers beside those of others
 bench *args:
