@@ -1,7 +1,7 @@
 //! Names of things: venue-assigned integers with a readable form (`lease-42`), and digests.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::{fmt, str::FromStr};
+use std::{fmt, marker::PhantomData, str::FromStr};
 
 /// A text that is not the readable form of the id or digest it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,7 +66,7 @@ macro_rules! entity_ids {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 if deserializer.is_human_readable() {
-                    std::borrow::Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+                    deserializer.deserialize_str(Readable(PhantomData))
                 } else {
                     u64::deserialize(deserializer).map($name)
                 }
@@ -134,11 +134,32 @@ impl Digest {
     }
 }
 
+/// The hex digits of 32 bytes. Digests are most of what statements and receipts are made of: no allocation here.
+pub(crate) fn hex<'t>(bytes: &[u8; 32], text: &'t mut [u8; 64]) -> &'t str {
+    data_encoding::HEXLOWER.encode_mut_str(bytes, text)
+}
+
+/// Reads the readable form of something where the text stands, without copying it first.
+pub(crate) struct Readable<T>(pub(crate) PhantomData<T>);
+
+impl<T: FromStr<Err = ParseIdError>> de::Visitor<'_> for Readable<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the readable form of an id or digest")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
 macro_rules! hex32 {
     ($name:ident, $what:literal) => {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+                let mut text = [0; 64];
+                f.write_str($crate::id::hex(&self.0, &mut text))
             }
         }
 
@@ -151,11 +172,11 @@ macro_rules! hex32 {
         impl FromStr for $name {
             type Err = ParseIdError;
             fn from_str(text: &str) -> Result<Self, ParseIdError> {
-                data_encoding::HEXLOWER
-                    .decode(text.as_bytes())
-                    .ok()
-                    .and_then(|bytes| bytes.try_into().ok())
-                    .map($name)
+                let mut bytes = [0; 32];
+                let is_hex = text.len() == 64
+                    && data_encoding::HEXLOWER.decode_mut(text.as_bytes(), &mut bytes).is_ok();
+                is_hex
+                    .then_some($name(bytes))
                     .ok_or_else(|| ParseIdError { text: text.to_owned(), expected: $what })
             }
         }
@@ -163,7 +184,7 @@ macro_rules! hex32 {
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 if serializer.is_human_readable() {
-                    serializer.collect_str(self)
+                    serializer.serialize_str($crate::id::hex(&self.0, &mut [0; 64]))
                 } else {
                     self.0.serialize(serializer)
                 }
@@ -173,9 +194,7 @@ macro_rules! hex32 {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 if deserializer.is_human_readable() {
-                    std::borrow::Cow::<'de, str>::deserialize(deserializer)?
-                        .parse()
-                        .map_err(de::Error::custom)
+                    deserializer.deserialize_str($crate::id::Readable(std::marker::PhantomData))
                 } else {
                     <[u8; 32]>::deserialize(deserializer).map($name)
                 }
