@@ -1,8 +1,15 @@
 //! The buyer: orders work, follows it, collects the results.
+//!
+//! [`JobFile`] reads what a person writes; [`Buyer`] uploads, places the order and follows the job. What it decides is in
+//! [`agent`], a state machine without I/O that the simulation runs as well.
 
 pub mod agent;
 mod input_files;
 pub mod job_file;
+mod purchase;
+mod record;
 
 pub use input_files::InputFileError;
 pub use job_file::{JobFile, JobFileError, PreparedJob};
+pub use purchase::{BuyError, Buyer, News, Placed};
+pub use record::RecordError;

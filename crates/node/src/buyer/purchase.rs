@@ -1,0 +1,335 @@
+//! Buying for real: uploads, places the order, follows the job to its end, collects results.
+
+use super::{
+    PreparedJob,
+    agent::{Action, Follower, Input, Progress, Resume},
+    record::{Record, RecordError, Records, chain},
+};
+use crate::{
+    api::PlacedEvent,
+    client::{ClientError, Market},
+};
+use futures_util::StreamExt;
+use market::{
+    command::Command,
+    event::{Event, JobOutcome},
+    id::{Digest, JobId, LeaseId, OrderId},
+    job::Verification,
+    key::SecretKey,
+    reply::Reply,
+    verify::TaskResult,
+};
+use std::{
+    path::{Path, PathBuf},
+    pin::pin,
+    time::Duration,
+};
+use tokio::{sync::mpsc, task::JoinSet};
+
+/// How long the next look at a job waits at most when nothing happens.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// The name of a task's output in the folder of results.
+fn output_name(task: u32) -> String {
+    format!("task-{task:06}.bundle")
+}
+
+/// A buyer at a market.
+#[derive(Debug, Clone)]
+pub struct Buyer {
+    market: Market,
+    secret: SecretKey,
+    records: Records,
+}
+
+/// Why buying went wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum BuyError {
+    /// The market, or the way to it.
+    #[error(transparent)]
+    Market(#[from] ClientError),
+    /// The records.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The folder of results.
+    #[error("cannot write results to {}: {source}", folder.display())]
+    Results {
+        /// Which.
+        folder: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// No randomness.
+    #[error("the system gives no random numbers: {0}")]
+    Random(String),
+    /// An answer that does not belong to the question.
+    #[error("the market gave a strange answer to the order: does it run another version?")]
+    Strange,
+}
+
+/// An order that was placed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// The order.
+    pub order: OrderId,
+    /// Its job.
+    pub job: JobId,
+    /// Leases won at once.
+    pub leases: Vec<LeaseId>,
+}
+
+/// What whoever follows a job is told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum News {
+    /// Something happened at the market: public, or about this buyer.
+    Event(Box<PlacedEvent>),
+    /// The job is further.
+    Progress(Progress),
+    /// The output of a task is here.
+    Output {
+        /// The task.
+        task: u32,
+        /// Its result.
+        result: TaskResult,
+        /// The bundle's file.
+        file: PathBuf,
+    },
+}
+
+impl Buyer {
+    /// A buyer whose records are in a folder. A folder serves one party at one market.
+    pub fn new(market: Market, secret: SecretKey, records: &Path) -> Result<Buyer, BuyError> {
+        Ok(Buyer { market, secret, records: Records::open(records)? })
+    }
+
+    /// Uploads what a job needs; `told` hears after each file how many of all are there.
+    pub async fn upload(&self, job: &PreparedJob, mut told: impl FnMut(usize, usize)) -> Result<(), BuyError> {
+        for (nth, file) in job.blobs.values().enumerate() {
+            self.market.put_blob_file(&self.secret, file).await?;
+            told(nth + 1, job.blobs.len());
+        }
+        Ok(())
+    }
+
+    /// Places the order. What is needed to go on after a crash is on disk before the order is sent.
+    pub async fn place(&self, job: &PreparedJob) -> Result<Placed, BuyError> {
+        let nonce = random_nonce()?;
+        let is_verified = job.spec.verification != Verification::None;
+        let audit_anchor = is_verified.then(|| chain(&self.secret, &nonce, job.spec.tasks).anchor());
+        let (terms, spec) = (Box::new(job.terms.clone()), Box::new(job.spec.clone()));
+        let command = Command::PlaceOrder { terms, job: spec, audit_anchor };
+        let order = self.market.statement(&self.secret, command)?;
+        let record = Record { nonce, tasks: job.spec.tasks, order, resume: Resume::default() };
+        self.records.keep_draft(&record)?;
+        self.send(&record).await
+    }
+
+    /// Orders that were sent by an earlier process, which did not learn what became of them: sent again, they are either
+    /// found to be placed or too old to be.
+    pub async fn recover(&self) -> Result<Vec<Placed>, BuyError> {
+        let mut placed = Vec::new();
+        for record in self.records.drafts()? {
+            match self.send(&record).await {
+                Ok(order) => placed.push(order),
+                Err(BuyError::Market(ClientError::Refused { .. })) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(placed)
+    }
+
+    async fn send(&self, record: &Record) -> Result<Placed, BuyError> {
+        let accepted = match self.market.send(&record.order).await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if matches!(error, ClientError::Refused { .. }) && !error.is_passing() {
+                    self.records.drop_draft(record)?;
+                }
+                return Err(error.into());
+            }
+        };
+        let Reply::Order { order, job, leases } = accepted.reply else { return Err(BuyError::Strange) };
+        self.records.placed(record, job)?;
+        Ok(Placed { order, job, leases })
+    }
+
+    /// Follows a job until it is settled, answers its audit rounds, and puts the output bundles into `results`, where that
+    /// is given. Dropping the future stops following; the job goes on, and can be followed again.
+    pub async fn follow(
+        &self,
+        job: JobId,
+        results: Option<&Path>,
+        mut told: impl FnMut(News),
+    ) -> Result<JobOutcome, BuyError> {
+        if let Some(folder) = results {
+            let failed = |source| BuyError::Results { folder: folder.to_owned(), source };
+            tokio::fs::create_dir_all(folder).await.map_err(failed)?;
+        }
+        let record = self.records.find(job)?;
+        let chain = record.as_ref().map(|record| record.chain(&self.secret));
+        let resume = record.as_ref().map_or_else(Resume::default, |record| record.resume);
+        let follower = Follower::new(job, chain, resume, results.is_some());
+        let (answers, inbox) = mpsc::unbounded_channel();
+        let results = results.map(Path::to_owned);
+        let errands = Errands { buyer: self.clone(), job, record, results, answers, running: JoinSet::new() };
+        Following { follower, errands, inbox, outcome: None }.run(&mut told).await
+    }
+}
+
+/// What comes back from an errand.
+enum Answer {
+    Input(Box<Input>),
+    Output(u32, TaskResult, Result<PathBuf, BuyError>),
+}
+
+/// What the follower wants done meanwhile.
+struct Errands {
+    buyer: Buyer,
+    job: JobId,
+    record: Option<Record>,
+    results: Option<PathBuf>,
+    answers: mpsc::UnboundedSender<Answer>,
+    running: JoinSet<()>,
+}
+
+struct Following {
+    follower: Follower,
+    errands: Errands,
+    inbox: mpsc::UnboundedReceiver<Answer>,
+    outcome: Option<JobOutcome>,
+}
+
+impl Following {
+    async fn run(mut self, told: &mut impl FnMut(News)) -> Result<JobOutcome, BuyError> {
+        let buyer = self.errands.buyer.clone();
+        let mut events = pin!(buyer.market.events(None, Some(&buyer.secret)));
+        let mut streaming = true;
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        loop {
+            let input = tokio::select! {
+                Some(answer) = self.inbox.recv() => match answer {
+                    Answer::Input(input) => *input,
+                    Answer::Output(task, result, file) => self.arrived(task, result, file, told)?,
+                },
+                event = events.next(), if streaming => match event.transpose()? {
+                    Some(event) => {
+                        let input = self.heard(&event);
+                        told(News::Event(Box::new(event)));
+                        input
+                    }
+                    None => {
+                        streaming = false;
+                        Input::Time
+                    }
+                },
+                _ = look.tick() => Input::Time,
+            };
+            let actions = self.follower.handle(buyer.market.now(), input);
+            for action in actions {
+                self.carry_out(action, told)?;
+            }
+            if let Some(outcome) = self.outcome {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    /// What an event means for the job: a round to answer, or a reason to look at once.
+    fn heard(&mut self, event: &PlacedEvent) -> Input {
+        let job = self.errands.job;
+        match &event.event {
+            Event::RoundOpened { job: of, round, .. } if *of == job => Input::RoundOpened { round: *round },
+            // Finished tasks are no reason: there may be thousands a second, and a look shows all of them.
+            Event::JobEnded { job: of, .. } | Event::JobSettled { job: of, .. } if *of == job => {
+                self.follower.nudge();
+                Input::Time
+            }
+            _ => Input::Time,
+        }
+    }
+
+    fn arrived(
+        &mut self,
+        task: u32,
+        result: TaskResult,
+        file: Result<PathBuf, BuyError>,
+        told: &mut impl FnMut(News),
+    ) -> Result<Input, BuyError> {
+        match file {
+            Ok(file) => {
+                told(News::Output { task, result, file });
+                Ok(Input::Fetched { task, is_here: true })
+            }
+            // What the market says is not to be had, or is not what it says, is tried again and then told; a full disk ends it.
+            Err(BuyError::Market(ClientError::File { file, source })) => {
+                Err(BuyError::Results { folder: file, source })
+            }
+            Err(_) => Ok(Input::Fetched { task, is_here: false }),
+        }
+    }
+
+    fn carry_out(&mut self, action: Action, told: &mut impl FnMut(News)) -> Result<(), BuyError> {
+        match action {
+            Action::Keep(resume) => {
+                if let Some(record) = &mut self.errands.record {
+                    record.resume = resume;
+                    self.errands.buyer.records.keep(record, self.errands.job)?;
+                }
+            }
+            Action::Submit { round, command } => self.errands.submit(round, command),
+            Action::Look => self.errands.look(),
+            Action::LookAtTasks => self.errands.look_at_tasks(),
+            Action::Fetch { task, result } => self.errands.fetch(task, result),
+            Action::Tell(progress) => {
+                if let Progress::Ended { outcome } = progress {
+                    self.outcome = Some(outcome);
+                }
+                told(News::Progress(progress));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Errands {
+    fn submit(&mut self, round: u32, command: Command) {
+        let (buyer, answers) = (self.buyer.clone(), self.answers.clone());
+        self.running.spawn(async move {
+            let is_accepted = buyer.market.submit(&buyer.secret, command).await.is_ok();
+            // Nobody listens any more when the job is no longer followed.
+            let _ = answers.send(Answer::Input(Box::new(Input::Submitted { round, is_accepted })));
+        });
+    }
+
+    fn look(&mut self) {
+        let (buyer, answers, job) = (self.buyer.clone(), self.answers.clone(), self.job);
+        self.running.spawn(async move {
+            let view = buyer.market.job(&buyer.secret, job).await.ok().map(Box::new);
+            let _ = answers.send(Answer::Input(Box::new(Input::Looked(view))));
+        });
+    }
+
+    fn look_at_tasks(&mut self) {
+        let (buyer, answers, job) = (self.buyer.clone(), self.answers.clone(), self.job);
+        self.running.spawn(async move {
+            let tasks = buyer.market.tasks(&buyer.secret, job).await.ok();
+            let _ = answers.send(Answer::Input(Box::new(Input::Tasks(tasks))));
+        });
+    }
+
+    fn fetch(&mut self, task: u32, result: TaskResult) {
+        let Some(folder) = self.results.clone() else { return };
+        let (buyer, answers) = (self.buyer.clone(), self.answers.clone());
+        self.running.spawn(async move {
+            let file = folder.join(output_name(task));
+            let fetched = buyer.market.get_blob_file(&buyer.secret, result.output, &file).await;
+            let _ = answers.send(Answer::Output(task, result, fetched.map(|_| file).map_err(BuyError::from)));
+        });
+    }
+}
+
+fn random_nonce() -> Result<Digest, BuyError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|e| BuyError::Random(e.to_string()))?;
+    Ok(Digest(bytes))
+}
