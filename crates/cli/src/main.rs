@@ -51,8 +51,8 @@ async fn dispatch(command: Command, global: &Global, output: &Output) -> Result<
     match command {
         Command::Demo(args) => demo::run(&args, output).await,
         Command::Market(args) => commands::market::run(args, global, output).await,
-        Command::Provide(args) => commands::provide::run(args, OfferRole::Work, global, output).await,
-        Command::Validate(args) => commands::provide::run(args, OfferRole::Audit, global, output).await,
+        Command::Provide(args) => commands::provide::run(args, None, global, output).await,
+        Command::Validate(args) => commands::provide::run(args, Some(OfferRole::Audit), global, output).await,
         Command::Run(args) => commands::run::run(&args, global, output).await,
         Command::Job(command) => commands::job::run(&command, global, output).await,
         Command::Offers(args) => commands::offers::run(&args, global, output).await,

@@ -1,57 +1,60 @@
 //! `grist provide` and `grist validate`: this computer sells work, or checks the work of others.
 
 mod check;
-mod computer;
 mod options;
 
 use crate::{
     args::Global,
     exit::{Exit, Failure},
+    home::Home,
     output::{Output, Tone},
-    session::Session,
+    session::{Session, default_label},
     text,
 };
 use clap::{Args, Subcommand};
-use computer::Computer;
 use indicatif::ProgressBar;
 use market::{
     command::Command,
+    name::Name,
     offer::{OfferRole, OfferTerms},
+    resources::Isolation,
     units::Msat,
 };
-use node::{
-    config_file,
-    provider::{Driver, ProcessSandbox, ProvideError, Sandbox, agent::Tally},
+use node::provider::{
+    Driver, ProcessSandbox, ProvideError, Sandbox,
+    agent::Tally,
+    config::ProvideConfig,
+    hardware::{self, Hardware},
 };
-use options::Options;
+use options::Flags;
 use runner::ModuleCache;
 use serde_json::json;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// How large the caches of blobs and of compiled modules may get, in bytes.
+/// How large the cache of compiled modules may get, in bytes.
 const CACHE_BYTES: u64 = 4 << 30;
-/// How long running tasks may take when the provider is asked to end.
-const GRACE: Duration = Duration::from_secs(30);
 
-/// `grist provide` and `grist validate`. Every option can also stand in a file, under the same name with `_` for `-`.
+/// `grist provide` and `grist validate`.
 #[derive(Debug, Args)]
 pub(crate) struct ProvideArgs {
     #[command(subcommand)]
     command: Option<ProvideCommand>,
-    /// A file with these options; what is given here as well wins [default: provide.toml in the configuration folder]
+    /// A file with these settings and more; flags come before it [default: provide.toml in the configuration folder]
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// The machine's key file, made by `grist machine add --out`, instead of the one in the configuration folder
     #[arg(long, value_name = "FILE", global = true)]
     machine_key: Option<PathBuf>,
+    /// How the machine is called [default: this computer's name]
+    #[arg(long, value_name = "NAME", global = true)]
+    label: Option<Name>,
     #[command(flatten)]
-    options: Options,
+    flags: Flags,
 }
 
 /// `grist provide …`.
@@ -63,80 +66,88 @@ pub(crate) enum ProvideCommand {
 
 /// Everything that is known before the market is asked.
 struct Prepared {
-    options: Options,
-    computer: Computer,
+    config: ProvideConfig,
+    label: Name,
     machine_key: Option<PathBuf>,
 }
 
-/// Sells work (or audits) until it is asked to end.
+/// Sells work until it is asked to end; audits, where the role says so.
 pub(crate) async fn run(
     args: ProvideArgs,
-    role: OfferRole,
+    role: Option<OfferRole>,
     global: &Global,
     output: &Output,
 ) -> Result<(), Failure> {
-    let options = match args.config.clone().or_else(|| options::default_file(global)) {
-        Some(file) => args.options.or(read(&file)?),
-        None => args.options,
+    let home = Home::of(global)?;
+    let file = options::load(args.config.as_deref(), &home.provide_file())?;
+    let config = args.flags.over(file, role);
+    // The address in the file counts where nothing else names a market.
+    let global =
+        &Global { market: global.market.clone().or_else(|| config.market.clone()), ..global.clone() };
+    let label = match args.label {
+        Some(label) => label,
+        None => default_label().parse().map_err(|e| Failure::of(Exit::Usage, e))?,
     };
-    let computer = Computer::found();
-    let prepared = Prepared { options, computer, machine_key: args.machine_key };
+    let prepared = Prepared { config, label, machine_key: args.machine_key };
     match args.command {
-        Some(ProvideCommand::Check) => check::run(&prepared, role, global, output).await,
-        None => provide(prepared, role, global, output).await,
+        Some(ProvideCommand::Check) => check::run(&prepared, &home, global, output).await,
+        None => provide(prepared, &home, global, output).await,
     }
 }
 
-async fn provide(
-    prepared: Prepared,
-    role: OfferRole,
-    global: &Global,
-    output: &Output,
-) -> Result<(), Failure> {
-    let Prepared { options, computer, machine_key } = prepared;
-    // What is wrong with the options is told before anything is registered.
-    let label = options.label()?;
-    let capacity = options.capacity(&computer);
-    options.rates()?;
+async fn provide(prepared: Prepared, home: &Home, global: &Global, output: &Output) -> Result<(), Failure> {
+    let Prepared { config, label, machine_key } = prepared;
+    let hardware = Hardware::find(&home.data("providers"));
+    let capacity = config.capacity(&hardware).map_err(options::unusable)?;
+    // What is wrong with prices and terms is told before anything is registered.
+    config.policy(&hardware, &capacity, Isolation::Wasm, 0).map_err(options::unusable)?;
     let session = Session::open(global).await?;
     let this =
         super::machine::this_machine(&session, machine_key.as_ref(), &label, &capacity, output).await?;
-    if let Some(bond) = options.bond {
-        lock_bond(&session, bond.0).await?;
+    if config.bond.0 > Msat::ZERO {
+        lock_bond(&session, config.bond.0).await?;
     }
-    let data = session
-        .home
-        .data("providers")
-        .join(session.market.venue().to_string())
-        .join(this.machine.to_string());
+    let venue = session.market.venue().to_string();
+    let data = home.data("providers").join(venue).join(this.machine.to_string());
     let sandbox = sandbox(&data)?;
-    let policy = options.policy(role, &computer, sandbox.isolation())?;
+    let fuel_per_second = measure(&sandbox)?;
+    let policy = config.policy(&hardware, &capacity, sandbox.isolation(), fuel_per_second);
+    let policy = policy.map_err(options::unusable)?;
+    session.keep_head()?;
     let offers = policy.offers.clone();
+    output.json_line(&json!({
+        "machine": this.machine,
+        "party": this.party,
+        "address": session.market.address().to_string(),
+        "capacity": capacity,
+        "fuel_per_second": fuel_per_second,
+        "offers": offers,
+    }))?;
+    output.note(&started(&this.machine.to_string(), &session, &offers, &capacity, output));
     let (tally, news) = watch::channel(Tally::default());
-    let mut gate = options.gate(&computer);
     let driver = Driver {
         market: session.market.clone(),
         secret: this.secret.clone(),
         identity: this.identity(),
         policy,
         state_dir: data.join("state"),
-        cache_bytes: CACHE_BYTES,
-        grace: GRACE,
+        cache_bytes: config.cache.0,
+        grace: config.grace.duration(),
         sandbox: Arc::new(sandbox),
-        is_open: Box::new(move |tally| gate.is_open(tally)),
+        is_open: Box::new(move |tally| options::is_open(&config, tally)),
         fault: None,
         tally,
     };
-    session.keep_head()?;
-    output.json_line(&json!({
-        "machine": this.machine,
-        "party": this.party,
-        "address": session.market.address().to_string(),
-        "capacity": capacity,
-        "offers": offers,
-    }))?;
-    output.note(&started(&this.machine.to_string(), &session, &offers, &capacity, output));
     work(driver, news, output).await
+}
+
+/// How fast a worker is here: a task that cannot be done in its time is left to others.
+fn measure(sandbox: &ProcessSandbox) -> Result<u64, Failure> {
+    hardware::fuel_per_second(sandbox).map_err(|e| {
+        Failure::of(Exit::Unexpected, e)
+            .during("the benchmark did not run")
+            .advise("see `grist provide check`")
+    })
 }
 
 /// Runs the driver until Ctrl-C; a second one does not wait for running tasks.
@@ -229,12 +240,6 @@ fn sandbox(data: &Path) -> Result<ProcessSandbox, Failure> {
     let cache = ModuleCache::open(&data.join("modules"), CACHE_BYTES);
     let cache = cache.map_err(|e| Failure::of(Exit::BadInput, e))?;
     Ok(ProcessSandbox::new(program, vec!["worker".into()], cache))
-}
-
-fn read(file: &Path) -> Result<Options, Failure> {
-    let text =
-        std::fs::read_to_string(file).map_err(|e| Failure::of(Exit::BadInput, e).during(file.display()))?;
-    config_file::parse(&text).map_err(|e| Failure::of(Exit::BadInput, e).during(file.display()))
 }
 
 fn ended(error: ProvideError) -> Failure {

@@ -1,25 +1,25 @@
 //! `grist provide check`: whether this computer can work, and what to do where it cannot.
 
-use super::Prepared;
+use super::{Prepared, options::unusable};
 use crate::{
     args::Global,
     exit::{Exit, Failure},
+    home::Home,
     output::{Output, Tone},
     session::Session,
     text,
 };
-use market::{id::Digest, offer::OfferRole};
+use market::resources::Isolation;
 use node::{
     api::KeyView,
-    provider::{Program, Sandbox, StartError},
+    provider::{
+        Sandbox,
+        hardware::{Hardware, fuel_per_second},
+    },
 };
-use runner::{ExitStatus, Limits, Outcome, Profile, TaskInput};
 use serde::Serialize;
-use std::{sync::Arc, time::SystemTime};
+use std::{path::Path, time::SystemTime};
 
-/// A program that does nothing and succeeds: `(module (memory (export "memory") 1) (func (export "_start")))`.
-const EMPTY: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x05\x03\x01\0\x01\
-    \x07\x13\x02\x06memory\x02\0\x06_start\0\0\x0a\x04\x01\x02\0\x0b";
 /// A clock that is off by more than this makes statements expire.
 const SKEW_MAX_MS: u64 = 60_000;
 
@@ -34,7 +34,7 @@ struct Finding {
 /// Looks at everything; fails when something has to be done.
 pub(super) async fn run(
     prepared: &Prepared,
-    role: OfferRole,
+    home: &Home,
     global: &Global,
     output: &Output,
 ) -> Result<(), Failure> {
@@ -43,32 +43,26 @@ pub(super) async fn run(
         let ok = result.is_ok();
         findings.push(Finding { what, ok, says: result.unwrap_or_else(|why| why) });
     };
-    let (options, computer) = (&prepared.options, &prepared.computer);
-    found("computer", Ok(text::resources(&options.capacity(computer))));
+    let folder = home.data("providers").join("check");
+    let hardware = Hardware::find(&folder);
+    found("computer", Ok(format!("{}, {} cores, {}", hardware.cpu, hardware.cores, hardware.os)));
     found(
-        "price",
-        options
-            .rates()
-            .map(|rates| rates.iter().map(text::rate).collect::<Vec<_>>().join(", "))
-            .map_err(said),
+        "gpus",
+        Ok(hardware.gpus.as_ref().map_or(hardware.gpu_note.clone(), |g| format!("{}× {}", g.count, g.model))),
     );
+    found("terms", terms(prepared, &hardware).map_err(said));
     for line in runner::enforceable().mechanisms {
         let says = format!("{}: {}", line.mechanism, line.reason);
-        found(
-            "isolation",
-            if line.enforced {
-                Ok(says)
-            } else {
-                Err(format!("{says}; work that demands it goes to others"))
-            },
-        );
+        let missing = || format!("{says}; work that demands it goes to others");
+        found("isolation", if line.enforced { Ok(says.clone()) } else { Err(missing()) });
     }
-    found("worker", worker(prepared, role, global));
+    found("worker", worker(&folder));
     match Session::open(global).await {
         Ok(session) => {
             found("market", Ok(session.market.address().to_string()));
             found("clock", clock(&session));
             found("machine", machine(&session, prepared).await.map_err(said));
+            found("bond", bond(&session, prepared).await.map_err(said));
         }
         Err(e) => found("market", Err(e.to_string())),
     }
@@ -78,6 +72,29 @@ pub(super) async fn run(
         return Ok(());
     }
     Err(Failure::new(Exit::NotVerified, format!("{wrong} of {} checks need attention", findings.len())))
+}
+
+/// What would be sold, and at which price.
+fn terms(prepared: &Prepared, hardware: &Hardware) -> Result<String, Failure> {
+    let capacity = prepared.config.capacity(hardware).map_err(unusable)?;
+    let policy = prepared.config.policy(hardware, &capacity, Isolation::Wasm, 0).map_err(unusable)?;
+    let prices: Vec<String> = policy.offers.iter().map(|offer| text::rate(&offer.rate)).collect();
+    Ok(format!("{} at {}", text::resources(&capacity), prices.join(", ")))
+}
+
+/// Whether the bond is as large as its owner wants it. A machine that only has its own key cannot see it.
+async fn bond(session: &Session, prepared: &Prepared) -> Result<String, Failure> {
+    let wanted = prepared.config.bond.0;
+    let Some(party) = session.party_if_any().await? else {
+        return Ok(format!(
+            "{wanted} wanted; the party's key is not here, so nobody can tell whether it is locked"
+        ));
+    };
+    let locked = session.market.account(&party.secret).await?.bond_msat;
+    if locked >= wanted {
+        return Ok(format!("{locked} locked"));
+    }
+    Err(Failure::new(Exit::Money, format!("{locked} locked, {wanted} wanted: run `grist wallet bond lock`")))
 }
 
 fn told(findings: &[Finding], output: &Output) -> String {
@@ -91,23 +108,12 @@ fn told(findings: &[Finding], output: &Output) -> String {
     findings.iter().map(line).collect()
 }
 
-/// Starts a worker and runs a task in it, as for a lease.
-fn worker(prepared: &Prepared, role: OfferRole, global: &Global) -> Result<String, String> {
-    let home = crate::home::Home::of(global).map_err(said)?;
-    let sandbox = super::sandbox(&home.data("providers").join("check")).map_err(said)?;
-    let limits = Limits::default();
-    let program = Program { profile: Profile::newest(), wasm: Arc::from(EMPTY), limits, input_bytes: 0 };
-    let mut worker = sandbox.start(&program).map_err(|e: StartError| e.to_string())?;
-    let outcome = worker.run(&TaskInput::new(Digest::of(EMPTY)), &limits).map_err(|e| e.to_string())?;
+/// Starts a worker and runs the benchmark in it, as a task of a lease would run.
+fn worker(folder: &Path) -> Result<String, String> {
+    let sandbox = super::sandbox(folder).map_err(said)?;
+    let fuel_per_second = fuel_per_second(&sandbox).map_err(|e| e.to_string())?;
     let isolation = text::word(&sandbox.isolation());
-    match outcome {
-        Outcome::Finished(finished) if finished.exit == ExitStatus::Code(0) => {
-            let offers = prepared.options.policy(role, &prepared.computer, sandbox.isolation());
-            let offers = offers.map_or(0, |policy| policy.offers.len());
-            Ok(format!("runs tasks in isolation `{isolation}`, under {offers} offers"))
-        }
-        other => Err(format!("an empty task ended with {other:?}")),
-    }
+    Ok(format!("runs tasks in isolation `{isolation}`, {:.2} G fuel a second", fuel_per_second as f64 / 1e9))
 }
 
 fn clock(session: &Session) -> Result<String, String> {
@@ -123,8 +129,8 @@ fn clock(session: &Session) -> Result<String, String> {
 }
 
 async fn machine(session: &Session, prepared: &Prepared) -> Result<String, Failure> {
-    let label = prepared.options.label()?;
-    let file = prepared.machine_key.clone().unwrap_or_else(|| session.home.machine_key(&label));
+    let label = &prepared.label;
+    let file = prepared.machine_key.clone().unwrap_or_else(|| session.home.machine_key(label));
     if !file.exists() {
         return Ok(format!("{label} is new: `grist provide` makes its key and certifies it"));
     }
