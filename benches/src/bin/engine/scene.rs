@@ -14,6 +14,7 @@ use market::{
     offer::{OfferRole, OfferTerms},
     order::{Needs, OrderKind, OrderTerms},
     reply::{Item, Reply},
+    reputation::Observation,
     resources::{Attributes, Gpus, Isolation, Resources},
     statement::Checked,
     units::{Msat, Rate, TimeMs},
@@ -108,7 +109,9 @@ struct Names {
 /// Prepares a market, then records what people do in it. The state is that before the first recorded command.
 pub(crate) fn record(commands: usize) -> anyhow::Result<(State, Vec<Recorded>)> {
     let mut scene = Scene::prepare()?;
-    let state = scene.engine.state().clone();
+    let state = scene.with_history();
+    let restored = Engine::restore(state.clone());
+    scene.engine = restored.map_err(|version| anyhow::anyhow!("rules version {version} is not known"))?;
     let mut recorded = Vec::with_capacity(commands);
     while recorded.len() < commands {
         if recorded.len() % COMMANDS_PER_MS == 0 {
@@ -153,6 +156,28 @@ impl Scene {
         Ok(scene)
     }
 
+    /// The state, as if the parties had worked for a while: some of them are new, most are good, some are often late.
+    fn with_history(&mut self) -> State {
+        let mut state = self.engine.state().clone();
+        let machines: Vec<_> = state.machines.iter().map(|(machine, row)| (machine, row.party)).collect();
+        for (machine, party) in machines {
+            let works = match party.0 % 10 {
+                0 => 0,
+                1 => 10,
+                _ => 20,
+            };
+            for _ in 0..works {
+                let is_late = party.0 % 10 == 1 && self.random.bool();
+                let observation = if is_late { Observation::Late } else { Observation::Accepted };
+                let buyer = PartyId(self.random.u64(1..=BUYERS as u64));
+                let fee = Msat(self.random.u64(10_000..1_000_000));
+                let class = &self.names.classes[machine.0 as usize % CLASSES.len()];
+                state.reputation.standing_mut(party, class).observe(self.now, buyer, fee, observation);
+            }
+        }
+        state
+    }
+
     fn new_key(&mut self) -> SecretKey {
         SecretKey::from_bytes(std::array::from_fn(|_| self.random.u8(..)))
     }
@@ -161,7 +186,7 @@ impl Scene {
     fn apply(&mut self, kind: Kind, signer: PublicKey, command: Command) -> anyhow::Result<(Recorded, Reply)> {
         let digest = Digest(std::array::from_fn(|_| self.random.u8(..)));
         // Clocks differ a little, and so does what people sign.
-        let not_after_ms = self.now.plus(60_000 + self.random.u64(0..500));
+        let not_after_ms = self.now.plus(60_000 + self.random.u64(0..50));
         let statement = Checked { signer, digest, not_after_ms, seen: None, command };
         let applied = self.engine.apply(self.now, &statement);
         let reply = applied.with_context(|| format!("to {kind}"))?.reply;
