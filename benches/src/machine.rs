@@ -1,5 +1,6 @@
 //! What the numbers were taken on.
 
+use anyhow::Context;
 use rustix::time::{ClockId, clock_gettime};
 use std::{fs, path::Path, process::Command, time::Duration};
 
@@ -10,6 +11,13 @@ pub fn cpu_time() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
+/// How much memory a process has.
+pub fn resident_bytes(process: u32) -> anyhow::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the process is gone")?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib << 10)
+}
 
 /// One line: CPU, cores, kernel, file system of a folder, load.
 pub fn line(folder: &Path) -> String {

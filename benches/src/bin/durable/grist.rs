@@ -156,7 +156,8 @@ impl Signer {
     fn sign(&mut self, command: Command) -> anyhow::Result<Statement> {
         self.nonce += 1;
         let not_after_ms = now().plus(LIFETIME_MS);
-        let payload = Payload { v: 1, venue: self.venue, not_after_ms, nonce: self.nonce, seen: None, command };
+        let payload =
+            Payload { v: 1, venue: self.venue, not_after_ms, nonce: self.nonce, seen: None, command };
         Ok(Statement::sign(&self.key, &payload)?)
     }
 

@@ -66,7 +66,13 @@ async fn main() -> anyhow::Result<()> {
     ]);
     let (theirs, ours) = peers.rates(Work::Batch).await?;
     let items = |batches: f64| batches * BATCH as f64;
-    row(&mut table, format!("{BATCH_CLIENTS} clients, batches of {BATCH}, items"), items(theirs), items(ours), 1.5);
+    row(
+        &mut table,
+        format!("{BATCH_CLIENTS} clients, batches of {BATCH}, items"),
+        items(theirs),
+        items(ours),
+        1.5,
+    );
     let limit = items(syncs);
     table.row([
         "of fsyncs/s × batch".into(),

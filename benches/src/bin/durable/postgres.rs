@@ -57,15 +57,23 @@ impl Cluster {
         run(Command::new("chmod").arg("a+rx").arg(cluster.folder.parent().context("no parent")?))?;
         run(Command::new("chown").arg("postgres").arg(&cluster.folder))?;
         cluster.run("initdb", &["--auth=trust", "--username=postgres", "--no-locale", "--encoding=UTF8"])?;
-        let options = format!("-c listen_addresses='' -c unix_socket_directories='{}'", cluster.folder.display());
+        let options =
+            format!("-c listen_addresses='' -c unix_socket_directories='{}'", cluster.folder.display());
         let log = cluster.folder.join("log");
-        cluster.run("pg_ctl", &["--wait", "--log", &log.display().to_string(), "--options", &options, "start"])?;
+        cluster.run(
+            "pg_ctl",
+            &["--wait", "--log", &log.display().to_string(), "--options", &options, "start"],
+        )?;
         Ok(Some(cluster))
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> anyhow::Result<()> {
         let mut command = Command::new("runuser");
-        command.args(["-u", "postgres", "--"]).arg(self.programs.join(program)).arg("--pgdata").arg(&self.data);
+        command
+            .args(["-u", "postgres", "--"])
+            .arg(self.programs.join(program))
+            .arg("--pgdata")
+            .arg(&self.data);
         run(command.args(arguments).current_dir(&self.folder))
     }
 
@@ -147,7 +155,9 @@ impl Client for Teller {
             let attempts: Vec<i64> = (self.next_item..).take(self.items).collect();
             self.next_item += self.items as i64;
             let seals = vec![digest.clone(); self.items];
-            self.client.execute(&self.statement, &[&debit, &credit, &1i64, &digest, &attempts, &seals]).await?
+            self.client
+                .execute(&self.statement, &[&debit, &credit, &1i64, &digest, &attempts, &seals])
+                .await?
         };
         ensure!(rows == self.items.max(1) as u64, "{rows} rows");
         Ok(())

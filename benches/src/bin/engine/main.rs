@@ -134,7 +134,14 @@ fn report(rate: f64, peer_rate: f64, spans_of: BTreeMap<Kind, Samples>, mut peer
             Some(theirs) => (spans(theirs.percentiles()), ratio(&ours, &theirs)),
             None => ("–".into(), "–".into()),
         };
-        table.row([format!("{kind} ({share:.0} %)"), theirs, spans(ours.percentiles()), ratio, "".into(), "".into()]);
+        table.row([
+            format!("{kind} ({share:.0} %)"),
+            theirs,
+            spans(ours.percentiles()),
+            ratio,
+            "".into(),
+            "".into(),
+        ]);
     }
     println!("{table}");
 }

@@ -69,7 +69,8 @@ fn apply(book: &OrderBook, order: Order) -> anyhow::Result<()> {
         Order::Add { id, price } => drop(sell(id, price).context("adding")?),
         Order::Cancel { id } => drop(book.cancel_order(Id::from_u64(id)).context("cancelling")?),
         Order::Reprice { id, price } => {
-            let update = OrderUpdate::UpdatePrice { order_id: Id::from_u64(id), new_price: Price::new(price.into()) };
+            let update =
+                OrderUpdate::UpdatePrice { order_id: Id::from_u64(id), new_price: Price::new(price.into()) };
             drop(book.update_order(update).context("repricing")?);
         }
         Order::Take { id } => {

@@ -3,9 +3,7 @@
 use super::Recorded;
 use anyhow::{Context, bail};
 use market::{
-    command::{
-        CERTIFICATE_DOMAIN, Claim, Command, Commit, Reveal, TopUpOutcome, certificate_message,
-    },
+    command::{CERTIFICATE_DOMAIN, Claim, Command, Commit, Reveal, TopUpOutcome, certificate_message},
     engine::{Engine, State},
     id::{AttemptId, Digest, JobId, LeaseId, MachineId, OfferId, PartyId},
     job::{JobSpec, TaskLimits, Verification},
@@ -34,7 +32,8 @@ const TASKS_PER_JOB: u32 = 4;
 const CANCELLED_ONE_IN: u64 = 10;
 /// Commands that arrive in one millisecond of the market's clock.
 const COMMANDS_PER_MS: usize = 1_000;
-const REGIONS: [&str; 8] = ["eu-west", "eu-north", "eu-south", "us-east", "us-west", "asia-east", "asia-south", "africa"];
+const REGIONS: [&str; 8] =
+    ["eu-west", "eu-north", "eu-south", "us-east", "us-west", "asia-east", "asia-south", "africa"];
 const CLASSES: [&str; 4] = ["x86-64-v3", "x86-64-v4", "aarch64", "cuda-sm90"];
 const MODELS: [&str; 4] = ["rtx-3090", "rtx-4090", "l40s", "h100-80gb"];
 
@@ -183,7 +182,12 @@ impl Scene {
     }
 
     /// Applies a command and keeps it, with the answer.
-    fn apply(&mut self, kind: Kind, signer: PublicKey, command: Command) -> anyhow::Result<(Recorded, Reply)> {
+    fn apply(
+        &mut self,
+        kind: Kind,
+        signer: PublicKey,
+        command: Command,
+    ) -> anyhow::Result<(Recorded, Reply)> {
         let digest = Digest(std::array::from_fn(|_| self.random.u8(..)));
         // Clocks differ a little, and so does what people sign.
         let not_after_ms = self.now.plus(60_000 + self.random.u64(0..50));
@@ -281,7 +285,8 @@ impl Scene {
     fn place(&mut self) -> anyhow::Result<Recorded> {
         let buyer = self.random.usize(0..BUYERS);
         let resources = Resources { cpu_milli: 1_000, memory_mib: 1_024, ..Resources::default() };
-        let region = self.random.bool().then(|| self.names.regions[self.random.usize(0..REGIONS.len())].clone());
+        let region =
+            self.random.bool().then(|| self.names.regions[self.random.usize(0..REGIONS.len())].clone());
         let terms = OrderTerms {
             kind: OrderKind::Ask,
             slots: 1,

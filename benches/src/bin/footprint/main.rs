@@ -1,8 +1,9 @@
 //! What a market takes: memory for a million standing offers, and how fast a journal is replayed.
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use benches::{
-    machine,
+    machine::{self, resident_bytes},
+    pool::Pool,
     table::{Table, per_second},
 };
 use market::{
@@ -20,7 +21,11 @@ use node::{
     journal::{FileJournal, Options},
     venue::{Settings, Venue, check_statement, replay},
 };
-use std::{fs, path::Path, time::Instant};
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 const OFFERS: usize = 1_000_000;
 const OFFERS_PER_MACHINE: usize = 100;
@@ -33,11 +38,14 @@ fn main() -> anyhow::Result<()> {
     let folder = tempfile::Builder::new().prefix("grist-bench-").tempdir_in("/var/tmp")?;
     println!("footprint: {}", machine::line(folder.path()));
     let mut table = Table::new(["", "grist"]);
-    let before = resident_bytes()?;
+    let before = resident_bytes(std::process::id())?;
     let engine = market_with_offers()?;
-    let taken = resident_bytes()? - before;
+    let taken = resident_bytes(std::process::id())? - before;
     let each = taken / OFFERS as u64;
-    table.row([format!("memory of a market with {OFFERS} offers"), format!("{} MiB, {each} B each", taken >> 20)]);
+    table.row([
+        format!("memory of a market with {OFFERS} offers"),
+        format!("{} MiB, {each} B each", taken >> 20),
+    ]);
     drop(engine);
     let journal = folder.path().join("journal");
     let venue = write_journal(&journal)?;
@@ -45,16 +53,14 @@ fn main() -> anyhow::Result<()> {
     let replayed = replay(&journal, venue)?;
     let rate = replayed.entries as f64 / started.elapsed().as_secs_f64();
     table.row([format!("replay of {} journal entries", replayed.entries), per_second(rate)]);
+    if std::env::var_os("GRIST").is_some() {
+        let pool = Pool::start(1)?;
+        thread::sleep(Duration::from_secs(2));
+        let idle = pool.providers_memory()?.into_iter().max().unwrap_or(0);
+        table.row(["memory of an idle provider".into(), format!("{} MiB", idle >> 20)]);
+    }
     println!("{table}");
     Ok(())
-}
-
-/// How much memory this process has.
-fn resident_bytes() -> anyhow::Result<u64> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in /proc/self/status")?;
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib << 10)
 }
 
 fn market_with_offers() -> anyhow::Result<Engine> {
@@ -78,7 +84,9 @@ fn market_with_offers() -> anyhow::Result<Engine> {
         let consent = key.sign(CERTIFICATE_DOMAIN, &certificate_message(&venue, &owner.public()));
         let (machine_key, label) = (key.public(), "machine".into());
         let certify = Command::CertifyMachine { machine_key, consent, label, capacity: resources(nth) };
-        let Reply::Machine(machine) = apply(&mut engine, owner.public(), certify)? else { bail!("no machine") };
+        let Reply::Machine(machine) = apply(&mut engine, owner.public(), certify)? else {
+            bail!("no machine")
+        };
         for offer in 0..OFFERS_PER_MACHINE as u64 {
             let terms = Box::new(terms(machine, nth, offer)?);
             apply(&mut engine, key.public(), Command::PostOffer { machine, terms })?;

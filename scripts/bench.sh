@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Takes Gristmill's numbers, each beside a peer in the same run, and prints one table for each.
+#
+#   scripts/bench.sh [all|engine|durable|tasks|latency|footprint]...
+#
+# A peer that is missing is installed where that needs no more than apt-get or pip; where it does not work, the table says
+# so. Run it on a machine that does nothing else: the line above each table names its load.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+wanted=("${@:-all}")
+wants() { [[ " ${wanted[*]} " == *" all "* || " ${wanted[*]} " == *" $1 "* ]]; }
+
+export CARGO_TARGET_DIR="$PWD/benches/target"
+# Both sides of every comparison get huge pages for their heaps.
+export GLIBC_TUNABLES=glibc.malloc.hugetlb=1
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/gristmill-bench"
+
+bench() {
+    cargo build --quiet --release --manifest-path benches/Cargo.toml "${@:2}" --bin "$1"
+    "$CARGO_TARGET_DIR/release/$1"
+}
+
+grist() {
+    [[ -n "${GRIST:-}" ]] || CARGO_TARGET_DIR="$PWD/target" cargo build --quiet --release
+    export GRIST="${GRIST:-$PWD/target/release/grist}"
+}
+
+postgres() {
+    compgen -G "/usr/lib/postgresql/*/bin/initdb" > /dev/null || apt-get install --yes --quiet postgresql > /dev/null ||
+        echo "PostgreSQL is not here and cannot be installed" >&2
+}
+
+ray() {
+    [[ -x "$cache/ray/bin/python" ]] && "$cache/ray/bin/python" -c 'import ray' 2> /dev/null && return
+    python3 -m venv "$cache/ray" && "$cache/ray/bin/pip" install --quiet ray ||
+        echo "Ray is not here and cannot be installed" >&2
+}
+
+# An image with nothing but a static program that ends at once.
+podman_image() {
+    command -v podman > /dev/null && command -v cc > /dev/null || return 0
+    local folder
+    folder="$(mktemp -d)"
+    echo 'int main(void) { return 0; }' > "$folder/nothing.c"
+    if cc -static -O2 -o "$folder/nothing" "$folder/nothing.c" &&
+        tar -C "$folder" -c nothing | podman import --quiet - localhost/gristmill-nothing > /dev/null &&
+        podman run --rm --network=none localhost/gristmill-nothing /nothing; then
+        export PODMAN_IMAGE=localhost/gristmill-nothing
+    else
+        echo "podman cannot run an image here" >&2
+    fi
+    rm -r "$folder"
+}
+
+if wants engine; then
+    bench engine
+fi
+if wants durable; then
+    postgres
+    bench durable --features node
+fi
+if wants tasks; then
+    grist
+    ray
+    if "$cache/ray/bin/python" -c 'import ray' 2> /dev/null; then export RAY_PYTHON="$cache/ray/bin/python"; fi
+    bench tasks
+fi
+if wants latency; then
+    grist
+    podman_image
+    bench latency
+    cargo run --quiet --release --target-dir target --package runner --bin runner-worker < /dev/null > /dev/null 2>&1 || true
+    cargo run --quiet --release --target-dir target --package runner --example start_cost
+fi
+if wants footprint; then
+    grist
+    bench footprint --features node
+fi
