@@ -1,1 +1,134 @@
-fn main() {}
+//! `cargo run -p sim --release -- --seeds 1000`: many worlds, what broke in them, and whether anything that must hold
+//! did not.
+
+use clap::Parser;
+use sim::{
+    plan::{Plan, Size},
+    report::{Report, SeedResult, cheat_of, run_seed},
+    world::run,
+};
+use std::{
+    io::{IsTerminal, Write},
+    ops::Range,
+    process::ExitCode,
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    thread,
+};
+
+/// Runs the market on seeded clocks, networks, disks and payments, with faults and cheats.
+#[derive(Debug, Parser)]
+struct Args {
+    /// How many seeds.
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Runs this seed alone.
+    #[arg(long, conflicts_with_all = ["seeds", "from"])]
+    seed: Option<u64>,
+    /// Prints every event of the seed.
+    #[arg(long, requires = "seed")]
+    trace: bool,
+    /// How many machines a world has, as LOW..HIGH.
+    #[arg(long, default_value = "20..120", value_parser = parse_range)]
+    machines: Range<u64>,
+    /// How many jobs a world has, as LOW..HIGH.
+    #[arg(long, default_value = "6..20", value_parser = parse_range)]
+    jobs: Range<u64>,
+    /// How long things break in a world, in simulated hours; then everything has to end.
+    #[arg(long, default_value_t = 0.15)]
+    hours: f64,
+    /// How many threads; 0 means one for each core.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_range(text: &str) -> Result<Range<u64>, String> {
+    let bounds = text.split_once("..").map(|(low, high)| (low.parse(), high.parse()));
+    match bounds {
+        Some((Ok(low), Ok(high))) if low < high => Ok(low..high),
+        _ => Err(format!("`{text}` is not a range like 100..400")),
+    }
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let chaos_ms = (args.hours * 3_600_000.0).max(60_000.0) as u64;
+    let size = Size { machines: args.machines.clone(), jobs: args.jobs.clone(), chaos_ms };
+    if let (Some(seed), true) = (args.seed, args.trace) {
+        let outcome = run(&Plan::draw(seed, &size, cheat_of(seed)), None, true);
+        println!("{outcome:#?}");
+        return if outcome.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    let seeds = args.seed.map_or(args.from..args.from.saturating_add(args.seeds), |seed| seed..seed + 1);
+    let report = run_all(&args, seeds, &size);
+    if args.json {
+        match serde_json::to_string_pretty(&report) {
+            Ok(json) => println!("{json}"),
+            Err(error) => eprintln!("the report has no JSON: {error}"),
+        }
+    } else {
+        print!("{report}");
+    }
+    if let Some((seed, _)) = report.violations.first() {
+        let Range { start: low, end: high } = &args.machines;
+        let Range { start: few, end: many } = &args.jobs;
+        println!(
+            "\nreplay: cargo run -p sim --release -- --seed {seed} --trace --machines {low}..{high} --jobs {few}..{many} \
+             --hours {}",
+            args.hours
+        );
+    }
+    if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs the seeds on all cores; the report does not depend on who is done first.
+fn run_all(args: &Args, seeds: Range<u64>, size: &Size) -> Report {
+    let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
+    let threads = if args.threads == 0 { cores } else { args.threads };
+    let next = AtomicU64::new(seeds.start);
+    let (sender, results) = mpsc::channel::<SeedResult>();
+    let mut all = Vec::new();
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end || sender.send(run_seed(seed, size)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for result in results {
+            all.push(result);
+            let bad = all.iter().filter(|r| !(r.cheating.violations.is_empty() && r.honest.violations.is_empty()));
+            progress(all.len(), seeds.end - seeds.start, bad.count());
+        }
+    });
+    all.sort_by_key(|result| result.seed);
+    let mut report = Report::default();
+    all.iter().for_each(|result| report.add(result));
+    report
+}
+
+fn progress(done: usize, seeds: u64, bad: usize) {
+    let mut stderr = std::io::stderr();
+    if stderr.is_terminal() {
+        let _ = write!(stderr, "\r{done} of {seeds} seeds, {bad} bad ");
+        if done as u64 == seeds {
+            let _ = writeln!(stderr);
+        }
+    } else if done % 50 == 0 {
+        let _ = writeln!(stderr, "{done} of {seeds} seeds, {bad} bad");
+    }
+}

@@ -1,0 +1,417 @@
+//! The market's process and machine: the production venue over a journal on a simulated disk, group commit with a disk that
+//! takes its time, long polls, a blob store, a Lightning node, and power cuts.
+//!
+//! What the HTTP server does around the venue is done here in the same order: statements are checked, admitted in batches
+//! and synced; answers leave after the sync; reads see what is durable; a poll waits until its machine's work has changed.
+
+use crate::{
+    caller::POLL_MS,
+    checker::Checker,
+    plan::Fault,
+    stage::{Event, Request, Response, Stage, Ticket},
+};
+use market::{
+    command::Command,
+    id::{Digest, MachineId},
+    key::SecretKey,
+    units::TimeMs,
+};
+use node::{
+    journal::{Crash, MemoryJournal, Options, SimulatedDisk},
+    venue::{
+        Admitted, CheckedStatement, Floor, NoArchive, Refusal, Settings, Venue, check_statement,
+        payments::{self, Duty},
+        reads::Touched,
+    },
+};
+use pay::dev::DevNode;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    pin::pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
+
+/// Small files, so that a short history already has many.
+pub const JOURNAL: Options = Options { segment_bytes: 1 << 19, extent_bytes: 1 << 16 };
+/// Every event is kept, so that a recovered market can be compared with what it said before.
+pub const SETTINGS: Settings = Settings { lost_after_ms: 15_000, recent_events: usize::MAX };
+/// How often outstanding payments are looked at, in milliseconds.
+const PAYMENTS_MS: u64 = 2_000;
+/// A market that does not start so often in a row, on a sound disk, never will.
+const STARTS_MAX: u32 = 10;
+
+/// The value of a future that never waits, as those of the dev network do.
+pub fn now_or_never<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+struct Parked {
+    ticket: Ticket,
+    revision: Option<u64>,
+    until: TimeMs,
+}
+
+/// See the [module](self).
+pub struct MarketHost {
+    /// Its disk.
+    pub disk: SimulatedDisk,
+    /// Its key.
+    pub secret: SecretKey,
+    /// The venue, while its process runs.
+    pub venue: Option<Venue<MemoryJournal>>,
+    /// Its Lightning node.
+    pub node: DevNode,
+    /// Statements taken in, by anybody.
+    pub admitted: u64,
+    life: u32,
+    inbox: Vec<(Ticket, Rc<Request>)>,
+    own: Vec<CheckedStatement>,
+    waiting: Vec<(Ticket, Digest, Result<Admitted, Refusal>)>,
+    parked: BTreeMap<MachineId, Parked>,
+    blobs: BTreeSet<Digest>,
+    /// Payments that the node was asked about and has not answered.
+    asked: BTreeSet<String>,
+    payments_at: TimeMs,
+    is_busy: bool,
+    wakes_at: TimeMs,
+    refused_starts: u32,
+}
+
+impl MarketHost {
+    /// A market that is switched off.
+    pub fn new(secret: SecretKey, node: DevNode) -> MarketHost {
+        MarketHost {
+            disk: SimulatedDisk::new(),
+            secret,
+            venue: None,
+            node,
+            admitted: 0,
+            life: 0,
+            inbox: Vec::new(),
+            own: Vec::new(),
+            waiting: Vec::new(),
+            parked: BTreeMap::new(),
+            blobs: BTreeSet::new(),
+            asked: BTreeSet::new(),
+            payments_at: TimeMs(0),
+            is_busy: false,
+            wakes_at: TimeMs(u64::MAX),
+            refused_starts: 0,
+        }
+    }
+
+    /// The process starts: the journal is recovered and replayed.
+    pub fn start(&mut self, stage: &mut Stage, checker: &mut Checker) {
+        if self.venue.is_some() {
+            return;
+        }
+        self.disk.set_failing_syncs(false);
+        let opened = MemoryJournal::open(&self.disk, self.secret.public(), JOURNAL);
+        let (journal, torn) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                // The disk is full, or the power fails again: the operator sees to it and starts the market again.
+                stage.count("market start refused");
+                self.disk.set_capacity(None);
+                self.refused_starts += 1;
+                if self.refused_starts > STARTS_MAX {
+                    return checker.violation(format!("the journal does not open: {error}"));
+                }
+                return stage.after(1_000, Event::MarketStarts);
+            }
+        };
+        if torn.is_some() {
+            stage.count("torn tail cut");
+        }
+        match Venue::open(journal, self.secret.clone(), SETTINGS, None, stage.now, NoArchive) {
+            Ok((venue, _)) => {
+                checker.recovered(&venue.read());
+                self.venue = Some(venue);
+                (self.is_busy, self.wakes_at, self.refused_starts) = (false, TimeMs(u64::MAX), 0);
+                self.admit_after(stage, 1);
+            }
+            Err(error) => checker.violation(format!("the market does not recover: {error}")),
+        }
+    }
+
+    /// The process ends; `crash` says what the disk keeps.
+    pub fn crash(&mut self, stage: &mut Stage, crash: Crash, down_ms: u64) {
+        if self.venue.take().is_none() {
+            return;
+        }
+        stage.count("market crash");
+        self.life += 1;
+        self.inbox.clear();
+        self.own.clear();
+        self.waiting.clear();
+        self.parked.clear();
+        self.asked.clear();
+        self.disk.crash(crash);
+        stage.after(down_ms, Event::MarketStarts);
+    }
+
+    /// A fault strikes the market.
+    pub fn fault(&mut self, stage: &mut Stage, fault: Fault) {
+        match fault {
+            Fault::MarketPowerCut { torn, down_ms } => {
+                let crash = if torn % 2 == 0 { Crash::LoseUnsynced } else { Crash::Torn { seed: torn } };
+                self.crash(stage, crash, down_ms);
+            }
+            Fault::MarketKilled { down_ms } => self.crash(stage, Crash::KeepUnsynced, down_ms),
+            Fault::MarketPowerCutInSync { torn, .. } => {
+                stage.count("power cut in sync");
+                self.disk.crash_in_next_sync(Crash::Torn { seed: torn });
+            }
+            Fault::SyncFails { .. } => {
+                stage.count("sync fails");
+                self.disk.set_failing_syncs(true);
+            }
+            Fault::DiskFull { for_ms } => {
+                stage.count("disk full");
+                self.disk.set_capacity(Some(0));
+                stage.after(for_ms, Event::DiskFreed);
+            }
+            Fault::MachineCrash { .. } | Fault::MachinePartition { .. } | Fault::PartyPartition { .. } => {}
+        }
+    }
+
+    /// A question arrives. A market that is down hears nothing.
+    pub fn asked(&mut self, stage: &mut Stage, ticket: Ticket, request: Rc<Request>) {
+        if self.venue.is_none() {
+            return stage.count("market unreachable");
+        }
+        self.inbox.push((ticket, request));
+        self.admit_after(stage, 1);
+    }
+
+    /// The Lightning node has answered.
+    pub fn own(&mut self, stage: &mut Stage, life: u32, duty: &str, command: Command) {
+        if life != self.life {
+            return;
+        }
+        self.asked.remove(duty);
+        self.say(stage, command);
+    }
+
+    /// The operator says something.
+    pub fn say(&mut self, stage: &mut Stage, command: Command) {
+        if let Some(venue) = &mut self.venue {
+            self.own.extend(venue.own_statement(stage.now, command));
+            self.admit_after(stage, 1);
+        }
+    }
+
+    fn admit_after(&mut self, stage: &mut Stage, ms: u64) {
+        let at = stage.now.plus(ms);
+        if !self.is_busy && at < self.wakes_at {
+            self.wakes_at = at;
+            stage.after(ms, Event::Admit { life: self.life });
+        }
+    }
+
+    /// Takes in everything that has arrived.
+    pub fn admit(&mut self, stage: &mut Stage, checker: &mut Checker, life: u32) {
+        let Some(venue) = self.venue.as_mut().filter(|_| life == self.life && !self.is_busy) else { return };
+        self.wakes_at = TimeMs(u64::MAX);
+        let mut own = venue.chores(stage.now);
+        own.append(&mut self.own);
+        self.admitted += own.len() as u64;
+        let Ok(_) = venue.admit(stage.now, own) else { return self.dies(stage) };
+        let mut batch = Vec::new();
+        let mut tickets = Vec::new();
+        let mut reads = Vec::new();
+        for (ticket, request) in std::mem::take(&mut self.inbox) {
+            let Request::Statement(statement) = &*request else {
+                reads.push((ticket, request));
+                continue;
+            };
+            if !outputs_are_stored(&self.blobs, statement) {
+                answer(stage, ticket, Response::Refused { code: "output_missing".into() });
+                continue;
+            }
+            match check_statement(statement, &venue.key()) {
+                Ok(checked) => {
+                    tickets.push((ticket, statement.digest()));
+                    batch.push(checked);
+                }
+                Err(error) => checker.violation(format!("a good statement is refused: {error}")),
+            }
+        }
+        self.admitted += batch.len() as u64;
+        let Ok(results) = venue.admit(stage.now, batch) else { return self.dies(stage) };
+        let waiting = tickets.into_iter().zip(results).map(|((ticket, digest), result)| (ticket, digest, result));
+        self.waiting.extend(waiting);
+        self.inbox = reads;
+        self.is_busy = true;
+        let sync_ms = stage.rng.between(1, 6);
+        stage.after(sync_ms, Event::Sync { life });
+    }
+
+    /// Everything that was taken in is durable, and everybody is told.
+    pub fn sync(&mut self, stage: &mut Stage, checker: &mut Checker, life: u32) {
+        let Some(venue) = self.venue.as_mut().filter(|_| life == self.life) else { return };
+        let Ok(released) = venue.sync(stage.now) else { return self.dies(stage) };
+        self.is_busy = false;
+        checker.released(&released.events, &venue.read(), released.head);
+        for (ticket, digest, result) in std::mem::take(&mut self.waiting) {
+            let response = match result {
+                Ok(admitted) => {
+                    checker.acknowledged(&digest, &admitted);
+                    Response::Accepted(Box::new(admitted.accepted(released.head)))
+                }
+                Err(Refusal::DiskFull) => {
+                    stage.count("statement refused: disk full");
+                    Response::Busy
+                }
+                Err(Refusal::Rejected(rejection)) => {
+                    Response::Refused { code: rejection.code().to_owned() }
+                }
+            };
+            answer(stage, ticket, response);
+        }
+        self.answer_reads(stage);
+        self.answer_polls(stage, &released.events);
+        self.look_at_payments(stage, released.has_payments);
+        self.rest(stage);
+    }
+
+    /// Until something is due.
+    fn rest(&mut self, stage: &mut Stage) {
+        let Some(venue) = &self.venue else { return };
+        let due = if self.inbox.is_empty() && self.own.is_empty() { venue.next_chore(stage.now) } else { stage.now };
+        // A full disk refuses the venue's own statements too: they are tried again, not at once.
+        let soonest = if venue.is_full() { 200 } else { 1 };
+        let ms = due.since(stage.now).clamp(soonest, 1_000);
+        self.admit_after(stage, ms);
+    }
+
+    fn answer_reads(&mut self, stage: &mut Stage) {
+        let Some(venue) = &mut self.venue else { return };
+        for (ticket, request) in std::mem::take(&mut self.inbox) {
+            if let Request::Work(machine, revision) = &*request {
+                venue.heard(*machine, stage.now);
+                let parked = Parked { ticket, revision: *revision, until: stage.now.plus(POLL_MS) };
+                if let Some(parked) = self.parked.insert(*machine, parked) {
+                    // The same machine asked again: the older question has nobody waiting for it.
+                    drop(parked);
+                }
+                let floor = venue.read();
+                answer_poll(stage, &floor, &mut self.parked, *machine, true);
+                continue;
+            }
+            let floor = venue.read();
+            let response = match &*request {
+                Request::Job(job) => floor.job(*job).map(|view| Response::Job(Box::new(view))),
+                Request::Topup(topup) => floor.topup(*topup).map(|(_, view)| Response::Topup(Box::new(view))),
+                Request::Key(key) => Some(Response::Key(floor.key(key))),
+                Request::Blob(digest) => {
+                    self.blobs.insert(*digest);
+                    Some(Response::Stored)
+                }
+                // It came in since the last batch was made up.
+                Request::Statement(_) => {
+                    drop(floor);
+                    self.inbox.push((ticket, request));
+                    continue;
+                }
+                Request::Work(..) => None,
+            };
+            answer(stage, ticket, response.unwrap_or(Response::Refused { code: "unknown".into() }));
+        }
+    }
+
+    fn answer_polls(&mut self, stage: &mut Stage, events: &[std::sync::Arc<node::api::PlacedEvent>]) {
+        let Some(venue) = &self.venue else { return };
+        let floor = venue.read();
+        let mut touched = BTreeSet::new();
+        for event in events {
+            match floor.machines_touched(&event.event) {
+                Touched::Some(machines) => touched.extend(machines),
+                Touched::All => touched.extend(self.parked.keys().copied()),
+            }
+        }
+        let late = self.parked.iter().filter(|(_, parked)| parked.until <= stage.now);
+        touched.extend(late.map(|(machine, _)| *machine).collect::<Vec<_>>());
+        for machine in touched {
+            answer_poll(stage, &floor, &mut self.parked, machine, false);
+        }
+    }
+
+    fn look_at_payments(&mut self, stage: &mut Stage, has_news: bool) {
+        let Some(venue) = &self.venue else { return };
+        if !has_news && stage.now < self.payments_at {
+            return;
+        }
+        self.payments_at = stage.now.plus(PAYMENTS_MS);
+        let duties = payments::outstanding(venue.read().state());
+        for duty in duties {
+            // One question at a time about each payment.
+            if !self.asked.insert(name_of(&duty)) {
+                continue;
+            }
+            match now_or_never(payments::carry_out(&self.node, &duty)).flatten() {
+                Some(command) => {
+                    let ms = stage.rng.between(1, 200);
+                    stage.after(ms, Event::Own { life: self.life, duty: name_of(&duty), command: Box::new(command) });
+                }
+                None => drop(self.asked.remove(&name_of(&duty))),
+            }
+        }
+    }
+
+    /// The disk failed under the process, which has to end.
+    fn dies(&mut self, stage: &mut Stage) {
+        let down_ms = stage.rng.between(500, 20_000);
+        // The simulated disk has crashed already when it was told to crash in a sync.
+        self.crash(stage, Crash::LoseUnsynced, down_ms);
+    }
+}
+
+fn name_of(duty: &Duty) -> String {
+    match duty {
+        Duty::Invoice { topup, .. } => format!("invoice {topup}"),
+        Duty::Watch { topup, .. } => format!("watch {topup}"),
+        Duty::Pay { withdrawal, .. } => format!("pay {withdrawal}"),
+    }
+}
+
+/// A result can be revealed only once its output is stored and hashed.
+fn outputs_are_stored(blobs: &BTreeSet<Digest>, statement: &market::statement::Statement) -> bool {
+    if !statement.payload.contains("reveal_results") {
+        return true;
+    }
+    match statement.read().map(|payload| payload.command) {
+        Ok(Command::RevealResults { reveals }) => {
+            reveals.iter().all(|reveal| blobs.contains(&reveal.result.output))
+        }
+        _ => true,
+    }
+}
+
+fn answer(stage: &mut Stage, ticket: Ticket, response: Response) {
+    stage.carry(ticket.peer, &Event::Answered(ticket, Rc::new(response)));
+}
+
+/// Answers a poll when the work has changed or the poll has waited long enough.
+fn answer_poll(
+    stage: &mut Stage,
+    floor: &Floor,
+    parked: &mut BTreeMap<MachineId, Parked>,
+    machine: MachineId,
+    is_new: bool,
+) {
+    let Some(poll) = parked.get(&machine) else { return };
+    let Some(view) = floor.work(machine) else { return };
+    let is_late = !is_new && poll.until <= stage.now;
+    if poll.revision != Some(view.revision) || is_late {
+        let ticket = poll.ticket;
+        parked.remove(&machine);
+        answer(stage, ticket, Response::Work(Box::new(view)));
+    }
+}

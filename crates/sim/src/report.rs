@@ -1,0 +1,211 @@
+//! Many seeds, added up.
+
+use crate::{
+    checker::WrongResults,
+    cheat::Cheat,
+    operator::OperatorCheats,
+    plan::{Plan, Size},
+    world::{Outcome, run},
+};
+use serde::Serialize;
+use std::{collections::BTreeMap, fmt};
+
+/// What one seed gave: with the cheat, and with the same actor honest.
+#[derive(Debug, Clone)]
+pub struct SeedResult {
+    /// The seed.
+    pub seed: u64,
+    /// The cheat that was measured.
+    pub cheat: Cheat,
+    /// With the cheat.
+    pub cheating: Outcome,
+    /// Without it.
+    pub honest: Outcome,
+}
+
+/// The cheat that a seed measures: all of them in turn.
+pub fn cheat_of(seed: u64) -> Cheat {
+    let index = seed % Cheat::ALL.len() as u64;
+    Cheat::ALL.get(index as usize).copied().unwrap_or(Cheat::AlwaysWrong)
+}
+
+/// Runs one seed, with the cheat and without.
+pub fn run_seed(seed: u64, size: &Size) -> SeedResult {
+    let cheat = cheat_of(seed);
+    let plan = Plan::draw(seed, size, cheat);
+    let cheating = run(&plan, None, false);
+    let honest = run(&plan.honest(), None, false);
+    SeedResult { seed, cheat, cheating, honest }
+}
+
+/// The mean of some measurements with its 95 % confidence interval (normal approximation, 1.96 standard errors).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Mean {
+    /// How many measurements.
+    pub count: usize,
+    /// Their mean, in msat.
+    pub mean_msat: f64,
+    /// Half the width of the interval, in msat.
+    pub half_width_msat: f64,
+}
+
+impl Mean {
+    /// Of these measurements.
+    pub fn of(values: &[i64]) -> Mean {
+        let count = values.len();
+        let n = count.max(1) as f64;
+        let mean_msat = values.iter().map(|value| *value as f64).sum::<f64>() / n;
+        let squares: f64 = values.iter().map(|value| (*value as f64 - mean_msat).powi(2)).sum();
+        let half_width_msat = if count < 2 { f64::INFINITY } else { 1.96 * (squares / (n - 1.0) / n).sqrt() };
+        Mean { count, mean_msat, half_width_msat }
+    }
+
+    /// What the interval says.
+    pub fn finding(&self) -> Finding {
+        if self.mean_msat + self.half_width_msat < 0.0 {
+            Finding::Loses
+        } else if self.mean_msat - self.half_width_msat > 0.0 {
+            Finding::Profits
+        } else {
+            Finding::Undecided
+        }
+    }
+}
+
+/// Whether a cheat pays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// The whole interval is below zero.
+    Loses,
+    /// Zero is within the interval: no gain that these seeds can show.
+    Undecided,
+    /// The whole interval is above zero.
+    Profits,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Finding::Loses => "loses",
+            Finding::Undecided => "no gain shown",
+            Finding::Profits => "PROFITS",
+        })
+    }
+}
+
+/// The profit of one cheat.
+#[derive(Debug, Clone, Serialize)]
+pub struct Profit {
+    /// Its name.
+    pub cheat: &'static str,
+    /// What it gained more than honesty.
+    #[serde(flatten)]
+    pub mean: Mean,
+    /// What that means.
+    pub finding: Finding,
+}
+
+/// Everything added up.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    /// How many seeds.
+    pub seeds: u64,
+    /// How many worlds: two for each seed.
+    pub worlds: u64,
+    /// Simulated hours.
+    pub simulated_hours: f64,
+    /// Statements that markets accepted.
+    pub commands: u64,
+    /// Jobs placed.
+    pub jobs: u64,
+    /// Tasks with a result.
+    pub tasks: u64,
+    /// What broke, by name.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Cheats and what they gained.
+    pub profits: Vec<Profit>,
+    /// What the operator tried.
+    pub operator: OperatorCheats,
+    /// Wrong results that stand.
+    pub wrong: WrongResults,
+    /// Seeds with what did not hold in them.
+    pub violations: Vec<(u64, String)>,
+    #[serde(skip)]
+    gains: BTreeMap<Cheat, Vec<i64>>,
+}
+
+impl Report {
+    /// Adds a seed.
+    pub fn add(&mut self, result: &SeedResult) {
+        self.seeds += 1;
+        for (name, outcome) in [("with the cheat", &result.cheating), ("without", &result.honest)] {
+            self.worlds += 1;
+            self.simulated_hours += outcome.simulated_ms as f64 / 3_600_000.0;
+            self.commands += outcome.commands;
+            self.jobs += outcome.jobs;
+            self.tasks += outcome.tasks;
+            for (fault, count) in &outcome.faults {
+                *self.faults.entry(fault).or_default() += count;
+            }
+            self.operator.tried += outcome.operator.tried;
+            self.operator.proven += outcome.operator.proven;
+            self.wrong.by_collusion += outcome.wrong.by_collusion;
+            self.wrong.unaudited += outcome.wrong.unaudited;
+            self.wrong.cancelled += outcome.wrong.cancelled;
+            let violations = outcome.violations.iter().map(|what| (result.seed, format!("{name}: {what}")));
+            self.violations.extend(violations);
+        }
+        let gain = result.cheating.focus_gain_msat - result.honest.focus_gain_msat;
+        self.gains.entry(result.cheat).or_default().push(gain);
+        let profit = |(cheat, gains): (&Cheat, &Vec<i64>)| {
+            let mean = Mean::of(gains);
+            Profit { cheat: cheat.name(), mean, finding: mean.finding() }
+        };
+        self.profits = self.gains.iter().map(profit).collect();
+    }
+
+    /// Whether everything held and no cheat pays.
+    pub fn is_good(&self) -> bool {
+        self.violations.is_empty() && self.profits.iter().all(|profit| profit.finding != Finding::Profits)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} seeds, {} worlds, {:.1} simulated hours", self.seeds, self.worlds, self.simulated_hours)?;
+        writeln!(f, "{} statements, {} jobs, {} tasks with a result", self.commands, self.jobs, self.tasks)?;
+        writeln!(f, "\nfaults")?;
+        for (fault, count) in &self.faults {
+            writeln!(f, "  {fault:<28} {count:>10}")?;
+        }
+        writeln!(f, "\ncheat, and what it gains over honesty in a world (sat, mean ± 95 % confidence)")?;
+        for Profit { cheat, mean, finding } in &self.profits {
+            let (gain, width) = (mean.mean_msat / 1_000.0, mean.half_width_msat / 1_000.0);
+            writeln!(f, "  {cheat:<22} {gain:>9.1} ± {width:<8.1} n={:<5} {finding}", mean.count)?;
+        }
+        let OperatorCheats { tried, proven } = self.operator;
+        writeln!(f, "  operator forked or rewrote the log {tried} times, proven {proven} times")?;
+        let WrongResults { by_collusion, unaudited, cancelled } = self.wrong;
+        writeln!(f, "\nwrong results that stand: {by_collusion} by enough colluders, {unaudited} never audited,")?;
+        writeln!(f, "  {cancelled} in jobs that their buyer cancelled before replicas ran; any other is a violation")?;
+        writeln!(f, "\n{} violations", self.violations.len())?;
+        for (seed, what) in self.violations.iter().take(20) {
+            writeln!(f, "  seed {seed}: {what}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_says_whether_a_cheat_pays() {
+        assert_eq!(Mean::of(&[-10, -11, -9, -10]).finding(), Finding::Loses);
+        assert_eq!(Mean::of(&[10, 11, 9, 10]).finding(), Finding::Profits);
+        assert_eq!(Mean::of(&[-10, 10, -9, 11]).finding(), Finding::Undecided);
+        assert_eq!(Mean::of(&[-10]).finding(), Finding::Undecided);
+    }
+}

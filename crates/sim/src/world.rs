@@ -1,0 +1,490 @@
+//! A world: the market, its machines and parties, and the loop that runs them.
+
+use crate::{
+    checker::{Checker, Sabotage, WrongResults},
+    cheat::Side,
+    machine::{Machine, Parts, Spied},
+    market_host::{JOURNAL, MarketHost, SETTINGS},
+    operator::{self, OperatorCheats},
+    party::{News, OwnMachine, Party, consent},
+    plan::{Fault, PartyPlan, Plan, Role, WORTH},
+    rng::Rng,
+    stage::{EPOCH, Event, MachineEvent, Peer, Stage, truth},
+};
+use market::{
+    command::Command,
+    engine::state::JobPhase,
+    event::TaskOutcome,
+    id::{Digest, PartyId},
+    key::SecretKey,
+    ledger::Account,
+    offer::OfferRole,
+    statement::Statement,
+    units::{Msat, TimeMs},
+};
+use node::{
+    journal::{Journal, MemoryJournal, Position},
+    provider::agent::Identity,
+    venue::{NoArchive, Venue},
+};
+use pay::{LightningNode, dev::{Chaos, DevNetwork}};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// After things heal, everything has to end within this time, in milliseconds.
+const PATIENCE_MS: u64 = 3 * 3_600_000;
+/// How many fresh, honest parties come when things heal, so that no job waits for somebody that does not exist.
+const RESCUERS: usize = 7;
+
+/// What became of a world.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// A hash over everything that happened: the same seed gives the same.
+    pub trace: Digest,
+    /// How long it lived.
+    pub simulated_ms: u64,
+    /// How many statements the market accepted.
+    pub commands: u64,
+    /// What broke, by name.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// What did not hold.
+    pub violations: Vec<String>,
+    /// Wrong results that stand.
+    pub wrong: WrongResults,
+    /// What the measured actor has gained, in msat: money, results at their worth, less honest work at its cost.
+    pub focus_gain_msat: i64,
+    /// What the operator tried.
+    pub operator: OperatorCheats,
+    /// Jobs that were placed, and tasks that have a result.
+    pub jobs: u64,
+    /// Tasks that have a result.
+    pub tasks: u64,
+}
+
+struct World<'a> {
+    plan: &'a Plan,
+    stage: Stage,
+    clock: Arc<AtomicU64>,
+    network: DevNetwork,
+    market: MarketHost,
+    machines: Vec<Machine>,
+    parties: Vec<Party>,
+    spied: Spied,
+    checker: Checker,
+    trace: blake3::Hasher,
+    prints: bool,
+    keys: Rng,
+}
+
+/// Runs a plan to its end.
+pub fn run(plan: &Plan, sabotage: Option<Sabotage>, prints: bool) -> Outcome {
+    let mut world = World::new(plan, sabotage, prints);
+    world.begin();
+    let deadline = EPOCH.plus(plan.chaos_ms + PATIENCE_MS);
+    let mut is_over = false;
+    while let Some(event) = world.stage.next() {
+        world.clock.store(world.stage.now.0, Ordering::Relaxed);
+        world.note(&event);
+        world.handle(event);
+        if !world.checker.violations.is_empty() {
+            break;
+        }
+        is_over = !world.stage.is_rough && world.is_over();
+        if is_over || world.stage.now > deadline {
+            break;
+        }
+    }
+    if !is_over && world.checker.violations.is_empty() {
+        world.explain_hang();
+    }
+    world.finish()
+}
+
+impl<'a> World<'a> {
+    fn new(plan: &'a Plan, sabotage: Option<Sabotage>, prints: bool) -> World<'a> {
+        let mut keys = Rng::new(plan.seed, 3);
+        let clock = Arc::new(AtomicU64::new(EPOCH.0));
+        let reads = clock.clone();
+        let network = DevNetwork::new(keys.bytes(), move || TimeMs(reads.load(Ordering::Relaxed)));
+        let market = MarketHost::new(SecretKey::from_bytes(keys.bytes()), network.node("market"));
+        let mut world = World {
+            plan,
+            stage: Stage::new(plan),
+            clock,
+            network,
+            market,
+            machines: Vec::new(),
+            parties: Vec::new(),
+            spied: Spied::new(),
+            checker: Checker::new(sabotage),
+            trace: blake3::Hasher::new(),
+            prints,
+            keys,
+        };
+        for party in &plan.parties {
+            world.add(party.clone());
+        }
+        world
+    }
+
+    fn add(&mut self, plan: PartyPlan) {
+        let owner = self.parties.len();
+        let venue = self.market.secret.public();
+        let key = SecretKey::from_bytes(self.keys.bytes());
+        let (role, machines) = match &plan.role {
+            Role::Provider(machines) => (OfferRole::Work, machines.clone()),
+            Role::Validator(machines) => (OfferRole::Audit, machines.clone()),
+            Role::Buyer(_) => (OfferRole::Work, Vec::new()),
+        };
+        let mut own = Vec::new();
+        for machine in machines {
+            let index = self.machines.len();
+            let machine = Machine::new(Parts {
+                index,
+                key: SecretKey::from_bytes(self.keys.bytes()),
+                owner,
+                role,
+                plan: machine,
+                venue,
+                cheat: plan.cheat,
+                group: plan.group,
+                skew_ms: plan.skew_ms,
+            });
+            let consent = consent(&machine.key, &venue, &key.public());
+            own.push(OwnMachine { index, key: machine.key.public(), consent, capacity: machine.capacity() });
+            self.machines.push(machine);
+        }
+        let wallet = self.network.node("wallets");
+        self.parties.push(Party::new(owner, key, plan, venue, wallet, own));
+    }
+
+    fn begin(&mut self) {
+        // Everybody's wallet together has more than anybody can spend.
+        if self.network.issue(&self.network.node("wallets"), Msat(1 << 50)).is_err() {
+            self.checker.violation("no play money was issued".into());
+        }
+        if self.plan.loss_ppm > 0 {
+            self.network.set_chaos(Chaos {
+                fail_payment_ppm: 50_000,
+                hang_payment_ppm: 50_000,
+                lose_answer_ppm: 50_000,
+                settle_late_ppm: 50_000,
+                duplicate_event_ppm: 50_000,
+                lose_event_ppm: 50_000,
+                delay_max_ms: 30_000,
+            });
+        }
+        self.market.start(&mut self.stage, &mut self.checker);
+        if self.plan.switches_rules {
+            self.market.say(&mut self.stage, Command::ActivateRules { version: 2 });
+        }
+        for party in &mut self.parties {
+            party.begin(&mut self.stage);
+        }
+        for (number, (at_ms, _)) in self.plan.faults.iter().enumerate() {
+            self.stage.after(*at_ms, Event::Fault(number));
+        }
+        self.stage.after(self.plan.chaos_ms, Event::Heal);
+    }
+
+    /// Puts what happens into the trace: when, what kind, to whom. What was said is in the market's history, which is
+    /// hashed at the end.
+    fn note(&mut self, event: &Event) {
+        let now_ms = self.stage.now.since(EPOCH);
+        let (kind, whose) = event.label();
+        self.trace.update(&now_ms.to_le_bytes());
+        self.trace.update(kind.as_bytes());
+        self.trace.update(&whose.to_le_bytes());
+        if self.prints {
+            eprintln!("{now_ms:>9} {:.400}", format!("{event:?}"));
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let stage = &mut self.stage;
+        match event {
+            Event::Asked(ticket, request) => self.market.asked(stage, ticket, request),
+            Event::Answered(ticket, response) => match ticket.peer {
+                Peer::Machine(machine) => {
+                    if let Some(machine) = self.machines.get_mut(machine) {
+                        machine.answered(stage, &mut self.spied, ticket, response);
+                    }
+                }
+                Peer::Party(party) => {
+                    let news = self.parties.get_mut(party).and_then(|party| party.answered(stage, ticket, response));
+                    self.hear(news);
+                }
+            },
+            Event::Retry(ticket) => match ticket.peer {
+                Peer::Machine(machine) => {
+                    if let Some(machine) = self.machines.get_mut(machine) {
+                        machine.retry(stage, &mut self.spied, ticket);
+                    }
+                }
+                Peer::Party(party) => {
+                    let news = self.parties.get_mut(party).and_then(|party| party.retry(stage, ticket));
+                    self.hear(news);
+                }
+            },
+            Event::Admit { life } => self.market.admit(stage, &mut self.checker, life),
+            Event::Sync { life } => self.market.sync(stage, &mut self.checker, life),
+            Event::Own { life, duty, command } => self.market.own(stage, life, &duty, *command),
+            Event::MarketStarts => self.market.start(stage, &mut self.checker),
+            Event::Machine { machine, life, event } => {
+                if let Some(machine) = self.machines.get_mut(machine) {
+                    machine.happens(stage, &mut self.spied, life, event);
+                }
+            }
+            Event::Party { party, event } => {
+                if let Some(party) = self.parties.get_mut(party) {
+                    party.happens(stage, event);
+                }
+            }
+            Event::Fault(number) => {
+                if let Some((_, fault)) = self.plan.faults.get(number) {
+                    self.strike(*fault);
+                }
+            }
+            Event::DiskFreed => self.market.disk.set_capacity(None),
+            Event::Heal => self.heal(),
+        }
+    }
+
+    fn hear(&mut self, news: Option<News>) {
+        let Some(News::Certified(index, party, id)) = news else { return };
+        if let Some(machine) = self.machines.get_mut(index) {
+            machine.identity = Some(Identity { machine: id, party });
+            let (life, event) = (machine.life(), MachineEvent::Start);
+            self.stage.after(10, Event::Machine { machine: index, life, event });
+        }
+    }
+
+    fn strike(&mut self, fault: Fault) {
+        match fault {
+            Fault::MachineCrash { machine, down_ms, loses_disk } => {
+                self.stage.count(if loses_disk { "machine crash with disk" } else { "machine crash" });
+                let index = machine as usize;
+                if let Some(machine) = self.machines.get_mut(index) {
+                    machine.crash(loses_disk);
+                    let (life, event) = (machine.life(), MachineEvent::Start);
+                    self.stage.after(down_ms, Event::Machine { machine: index, life, event });
+                }
+            }
+            Fault::MachinePartition { machine, for_ms } => {
+                self.stage.count("machine partition");
+                self.stage.cut_off(Peer::Machine(machine as usize), for_ms);
+            }
+            Fault::PartyPartition { party, for_ms } => {
+                self.stage.count("party partition");
+                self.stage.cut_off(Peer::Party(party as usize), for_ms);
+            }
+            Fault::MarketPowerCut { .. }
+            | Fault::MarketKilled { .. }
+            | Fault::MarketPowerCutInSync { .. }
+            | Fault::SyncFails { .. }
+            | Fault::DiskFull { .. } => self.market.fault(&mut self.stage, fault),
+        }
+    }
+
+    /// Nothing breaks any more, and fresh honest machines come: from here on every job has to end by itself.
+    fn heal(&mut self) {
+        self.stage.heal();
+        self.network.set_chaos(Chaos::default());
+        self.market.disk.set_capacity(None);
+        self.market.disk.set_failing_syncs(false);
+        for number in 0..RESCUERS {
+            let machines = vec![crate::plan::MachinePlan { price_msat: 1_400, speed_pct: 200, cores: 64, crash_ppm: 0 }];
+            let role = if number % 2 == 0 { Role::Provider(machines) } else { Role::Validator(machines) };
+            let group = 2_000_000 + number as u64;
+            let plan =
+                PartyPlan { role, cheat: None, is_focus: false, group, skew_ms: 0, withdraws_at_ms: None };
+            self.add(plan);
+            if let Some(party) = self.parties.last_mut() {
+                party.begin(&mut self.stage);
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let Some(venue) = &self.market.venue else { return false };
+        if !self.parties.iter().all(|party| party.is_done() || party.plan.cheat.is_some()) {
+            return false;
+        }
+        let floor = venue.read();
+        let state = floor.state();
+        let is_settled = |phase: &JobPhase| matches!(phase, JobPhase::Settled { .. });
+        floor.durable() == floor.position()
+            && state.jobs.iter().all(|(_, job)| is_settled(&job.phase))
+            && state.leases.iter().all(|(_, lease)| lease.phase.is_closed())
+            && state.withdrawals.is_empty()
+            && state.topups.iter().all(|(_, topup)| topup.is_expired || topup.invoice.is_some())
+            // Focus buyers that cannot pay never finish; everybody else's orders are in by now.
+            && self.stage.now > EPOCH.plus(self.plan.chaos_ms + 30_000)
+    }
+
+    fn explain_hang(&mut self) {
+        let mut why = Vec::new();
+        match &self.market.venue {
+            None => why.push("the market is down".to_owned()),
+            Some(venue) => {
+                let floor = venue.read();
+                for (id, job) in floor.state().jobs.iter() {
+                    if !matches!(job.phase, JobPhase::Settled { .. }) {
+                        why.push(format!(
+                            "{id} is {:?}, {} tasks unfinished, {} leases open",
+                            job.phase, job.unfinished, job.open_leases
+                        ));
+                    }
+                }
+                why.push(format!("{} withdrawals", floor.state().withdrawals.len()));
+            }
+        }
+        let waiting = self.parties.iter().filter(|party| !party.is_done()).count();
+        why.push(format!("{waiting} parties wait"));
+        why.truncate(6);
+        self.checker.violation(format!("not everything has ended: {}", why.join("; ")));
+    }
+
+    fn finish(mut self) -> Outcome {
+        self.checker.history().for_each(|digest| drop(self.trace.update(&digest.0)));
+        let mut outcome = Outcome {
+            trace: Digest(*self.trace.finalize().as_bytes()),
+            simulated_ms: self.stage.now.since(EPOCH),
+            commands: 0,
+            faults: std::mem::take(&mut self.stage.faults),
+            violations: Vec::new(),
+            wrong: WrongResults::default(),
+            focus_gain_msat: 0,
+            operator: OperatorCheats::default(),
+            jobs: 0,
+            tasks: 0,
+        };
+        if let Some(venue) = self.market.venue.take() {
+            self.close(venue, &mut outcome);
+        }
+        outcome.violations = std::mem::take(&mut self.checker.violations);
+        outcome
+    }
+
+    /// The last checks: promises, money, results, replay.
+    fn close(&mut self, venue: Venue<MemoryJournal>, outcome: &mut Outcome) {
+        let is_clean = self.checker.violations.is_empty();
+        let journaled = self.journaled(&venue);
+        let floor = venue.read();
+        outcome.commands = floor.position();
+        outcome.jobs = floor.state().jobs.len() as u64;
+        let done = |job: &market::engine::state::Job| {
+            job.tasks.iter().filter(|task| matches!(task.outcome, Some(TaskOutcome::Done { .. }))).count() as u64
+        };
+        outcome.tasks = floor.state().jobs.iter().map(|(_, job)| done(job)).sum();
+        if is_clean {
+            self.checker.finish(&floor, &journaled);
+            self.check_money(&floor);
+        }
+        let groups: BTreeMap<PartyId, u64> =
+            self.parties.iter().filter_map(|party| Some((party.id?, party.plan.group))).collect();
+        outcome.wrong = self.checker.check_results(
+            &floor,
+            |job, task| truth(&job.spec.module, task),
+            |party| groups.get(&party).copied().unwrap_or(u64::MAX - party.0),
+        );
+        outcome.focus_gain_msat = self.focus_gain(&floor);
+        let before = (floor.engine().state_hash().ok(), floor.log().head());
+        let head = floor.head();
+        drop(floor);
+        drop(venue);
+        if is_clean {
+            self.check_replay(before);
+        }
+        if self.plan.focus.side() == Side::Operator {
+            let now = self.stage.now;
+            outcome.operator =
+                operator::cheat(&self.market.disk, &self.market.secret, now, head, &mut self.stage.rng);
+            if outcome.operator.proven < outcome.operator.tried {
+                self.checker.violation(format!("a fork is not provable: {:?}", outcome.operator));
+            }
+        }
+    }
+
+    fn journaled(&mut self, venue: &Venue<MemoryJournal>) -> BTreeMap<Digest, u64> {
+        let mut journaled = BTreeMap::new();
+        for entry in venue.journal().read(Position(1)) {
+            let statement = entry.ok().and_then(|entry| Some((entry.position.0, Statement::from_bytes(&entry.payload)?)));
+            let Some((position, statement)) = statement else {
+                self.checker.violation("an entry of the journal cannot be read".into());
+                continue;
+            };
+            if let Some(before) = journaled.insert(statement.digest(), position) {
+                self.checker.violation(format!("one statement was accepted at {before} and at {position}"));
+            }
+        }
+        journaled
+    }
+
+    /// All play money is somewhere, and the market's node has what the market owes.
+    fn check_money(&mut self, floor: &node::venue::Floor) {
+        if let Err(imbalance) = self.network.check() {
+            self.checker.violation(format!("play money is missing: {imbalance}"));
+        }
+        let held = floor.state().ledger.held();
+        match crate::market_host::now_or_never(self.market.node.balance()) {
+            Some(Ok(balance)) if balance.spendable == held && balance.in_flight == Msat::ZERO => {}
+            other => self.checker.violation(format!("the market owes {held} and its node has {other:?}")),
+        }
+    }
+
+    /// The journal alone gives the same market.
+    fn check_replay(&mut self, before: (Option<Digest>, market::log::Head)) {
+        let opened = MemoryJournal::open(&self.market.disk, self.market.secret.public(), JOURNAL).map_err(|e| e.to_string());
+        let replayed = opened.and_then(|(journal, _)| {
+            Venue::open(journal, self.market.secret.clone(), SETTINGS, None, self.stage.now, NoArchive).map_err(|e| e.to_string())
+        });
+        match replayed {
+            Ok((venue, _)) => {
+                let floor = venue.read();
+                if (floor.engine().state_hash().ok(), floor.log().head()) != before {
+                    self.checker.violation("the replay ends in another state".into());
+                }
+            }
+            Err(error) => self.checker.violation(format!("the journal does not replay: {error}")),
+        }
+    }
+
+    /// What the measured actor gained.
+    fn focus_gain(&self, floor: &node::venue::Floor) -> i64 {
+        let mut gain = 0;
+        for party in self.parties.iter().filter(|party| party.plan.is_focus) {
+            let Some(id) = party.id else { continue };
+            let ledger = &floor.state().ledger;
+            let has = |account| ledger.balance(account).posted.0 as i64;
+            gain += has(Account::Available(id)) + has(Account::Earnings(id)) + has(Account::Bond(id));
+            gain += self.checker.withdrawn.get(&id).copied().unwrap_or_default() as i64;
+            gain -= self.checker.deposits.get(&id).copied().unwrap_or_default() as i64;
+            let own = self.machines.iter().filter(|machine| machine.owner == party_index(&self.parties, id));
+            gain -= own.map(|machine| machine.spent.0 as i64).sum::<i64>();
+            gain += self.worth_of_results(floor, party);
+        }
+        gain
+    }
+
+    /// What a buyer's right results are worth to it.
+    fn worth_of_results(&self, floor: &node::venue::Floor, party: &Party) -> i64 {
+        let jobs = floor.state().jobs.iter().filter(|(_, job)| Some(job.buyer) == party.id);
+        let right = jobs.flat_map(|(_, job)| {
+            job.tasks.iter().zip(0..).filter(|(task, number)| match task.outcome {
+                Some(TaskOutcome::Done { result, .. }) => result == truth(&job.spec.module, *number),
+                Some(TaskOutcome::Failed { .. } | TaskOutcome::Cancelled) | None => false,
+            })
+        });
+        right.count() as i64 * WORTH.0 as i64
+    }
+}
+
+fn party_index(parties: &[Party], id: PartyId) -> usize {
+    parties.iter().position(|party| party.id == Some(id)).unwrap_or(usize::MAX)
+}
