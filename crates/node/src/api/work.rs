@@ -1,0 +1,131 @@
+//! The work of a machine, as the market tells it.
+
+use market::{
+    id::{AttemptId, JobId, LeaseId, OfferId, OrderId},
+    job::{JobSpec, TaskLimits},
+    offer::OfferTerms,
+    order::OrderTerms,
+    resources::Resources,
+    units::{Rate, TimeMs},
+};
+use serde::{Deserialize, Serialize};
+
+/// What a machine has to do (`GET /v1/work`): all of it, every time, so that a machine that forgot everything or missed
+/// an answer goes on where it should. Long poll: `revision` of the last answer in, an answer as soon as it differs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct WorkView {
+    /// Changes whenever anything below changes.
+    pub revision: u64,
+    /// The venue's clock.
+    pub now_ms: TimeMs,
+    /// Leases that are not closed.
+    pub leases: Vec<WorkLease>,
+    /// Attempts of this machine without a verdict.
+    pub attempts: Vec<WorkAttempt>,
+    /// Auctions that one of its offers could bid in.
+    pub auctions: Vec<WorkAuction>,
+    /// Its standing offers.
+    pub offers: Vec<(OfferId, OfferTerms)>,
+}
+
+/// A lease as its machine sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkLease {
+    /// Which.
+    pub lease: LeaseId,
+    /// The job whose tasks it runs.
+    pub job: JobId,
+    /// What to run.
+    pub spec: JobSpec,
+    /// The price.
+    pub rate: Rate,
+    /// What it reserves.
+    pub resources: Resources,
+    /// How far it is.
+    pub phase: WorkLeasePhase,
+    /// Tasks that it could claim now.
+    pub claimable: u32,
+}
+
+/// How far a lease is, as far as its machine has to act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkLeasePhase {
+    /// To be started before this time.
+    Granted {
+        /// The time.
+        start_by_ms: TimeMs,
+    },
+    /// Running.
+    Running,
+    /// No more claims; open attempts are still to be committed and revealed where they can be.
+    Draining,
+}
+
+/// An attempt as its machine sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkAttempt {
+    /// Which.
+    pub attempt: AttemptId,
+    /// Its lease.
+    pub lease: LeaseId,
+    /// Its task.
+    pub task: u32,
+    /// What is expected of the machine.
+    pub due: WorkDue,
+}
+
+/// What is expected of the machine for an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkDue {
+    /// Run it and commit to the result by then.
+    Commit {
+        /// The time.
+        by_ms: TimeMs,
+    },
+    /// Wait: the commitment is in, the reveal is not open yet.
+    Wait,
+    /// Upload the output and reveal the result by then.
+    Reveal {
+        /// The time.
+        by_ms: TimeMs,
+    },
+    /// Nothing: revealed, the verdict is out.
+    Judging,
+}
+
+/// An auction that a machine could bid in, or has bid in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkAuction {
+    /// Which.
+    pub order: OrderId,
+    /// The offer of this machine that matches.
+    pub offer: OfferId,
+    /// The terms (the budget is not told: it is zero here).
+    pub terms: OrderTerms,
+    /// How many tasks there are.
+    pub tasks: u32,
+    /// The limits of each task.
+    pub limits: TaskLimits,
+    /// What is expected of the machine.
+    pub due: AuctionDue,
+}
+
+/// What is expected of a machine in an auction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuctionDue {
+    /// A sealed bid can be made until then.
+    Bid {
+        /// The time.
+        until_ms: TimeMs,
+    },
+    /// The sealed bid is in; it is revealed later.
+    Wait,
+    /// The sealed bid must be revealed until then.
+    Reveal {
+        /// The time.
+        until_ms: TimeMs,
+    },
+}
