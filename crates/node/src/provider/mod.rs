@@ -5,17 +5,23 @@
 
 pub mod agent;
 mod blob_cache;
+pub mod check;
+pub mod config;
 mod driver;
 mod fault;
+pub mod hardware;
 mod lease_worker;
 mod policy;
+mod provide;
 mod sandbox;
+pub mod schedule;
 mod secrets;
 mod shelf;
 
 pub use driver::{Driver, ProvideError};
 pub use fault::Fault;
 pub use policy::{Decline, Policy};
+pub use provide::{Provider, StartupError, identify, provide, validate};
 pub use sandbox::{
     InProcess, Killer, ProcessSandbox, Program, Sandbox, StartError, TaskWorker, task_input, task_limits,
     task_result,

@@ -44,6 +44,10 @@ pub enum Decline {
 }
 
 impl Policy {
+    /// How much work is claimed at once, in milliseconds: long against a round trip to the market, short against the patience
+    /// of whoever waits for the rest of the job.
+    pub const BATCH_MS: u64 = 250;
+
     /// Why tasks with these limits under this profile at this price should be left to others, if they should.
     pub fn decline(&self, profile: &str, limits: &TaskLimits, rate: &Rate) -> Option<Decline> {
         if !self.profiles.contains(profile) {

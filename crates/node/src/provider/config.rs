@@ -1,0 +1,286 @@
+//! `provide.toml`: what a machine sells, at which price, and when. The default file documents itself.
+
+use super::{Policy, hardware::Hardware, schedule::QuietHours};
+use crate::config_file::{self, ByteSize, Cores, FileError, Money, Share, Span};
+use market::{
+    name::Name,
+    offer::{OfferRole, OfferTerms},
+    resources::{Attributes, Isolation, MAX_ATTRIBUTES, Resources},
+    units::{Msat, Rate},
+};
+use serde::Deserialize;
+use std::path::Path;
+
+/// The file that `grist provide` writes where there is none: every setting with its default.
+pub const DEFAULT_TEXT: &str = include_str!("provide.toml");
+
+/// What the owner of a machine chose.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProvideConfig {
+    /// The market's address.
+    pub market: Option<String>,
+    /// Whether it works for buyers or checks the work of others.
+    pub role: OfferRole,
+    /// The price of a task.
+    pub price_per_task: Option<Money>,
+    /// The price of an hour of a lease.
+    pub price_per_hour: Option<Money>,
+    /// The price of 10⁹ fuel.
+    pub price_per_giga_fuel: Option<Money>,
+    /// How far below that price sealed bids may go.
+    pub auction_discount: Share,
+    /// How many bidders a first-price auction is assumed to have.
+    pub assumed_bidders: u32,
+    /// What an hour of one lease costs its owner.
+    pub cost_per_hour: Money,
+    /// The bond that the owner wants to have locked.
+    pub bond: Money,
+    /// How many cores are for sale; all, if not given.
+    pub max_cpus: Option<Cores>,
+    /// How much memory is for sale; three quarters, if not given.
+    pub max_memory: Option<ByteSize>,
+    /// How much disk is for sale.
+    pub max_disk: ByteSize,
+    /// Upload bandwidth, in Mbit/s. Declared, never measured: a measurement would be somebody else's traffic.
+    pub upload_mbps: u64,
+    /// The longest lease.
+    pub lease_max: Span,
+    /// The cache of modules and inputs.
+    pub cache: ByteSize,
+    /// Whether work is only taken while nobody else uses the machine.
+    pub only_when_idle: bool,
+    /// How many cores others may use while it still counts as idle.
+    pub idle_below: Cores,
+    /// When no work is taken.
+    pub quiet_hours: Vec<QuietHours>,
+    /// How long running tasks and open reveals may take when it is told to stop.
+    pub grace: Span,
+    /// Where the machine stands; `unknown`, if not given.
+    pub region: Option<Name>,
+    /// The hardware class; from the hardware, if not given.
+    pub class: Option<Name>,
+    /// Further facts.
+    pub attributes: Attributes,
+}
+
+impl Default for ProvideConfig {
+    fn default() -> ProvideConfig {
+        ProvideConfig {
+            market: None,
+            role: OfferRole::Work,
+            price_per_task: None,
+            price_per_hour: None,
+            price_per_giga_fuel: None,
+            auction_discount: Share(0),
+            assumed_bidders: 4,
+            cost_per_hour: Money(Msat::ZERO),
+            bond: Money(Msat::ZERO),
+            max_cpus: None,
+            max_memory: None,
+            max_disk: ByteSize(0),
+            upload_mbps: 0,
+            lease_max: Span(24 * 3_600_000),
+            cache: ByteSize(10 << 30),
+            only_when_idle: false,
+            idle_below: Cores(500),
+            quiet_hours: Vec::new(),
+            grace: Span(30_000),
+            region: None,
+            class: None,
+            attributes: Attributes::new(),
+        }
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file.
+    #[error("cannot read `{}`: {source}", path.display())]
+    Read {
+        /// Which.
+        path: std::path::PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Its text.
+    #[error("{}: {source}", path.display())]
+    Text {
+        /// Which.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        source: FileError,
+    },
+    /// No price.
+    #[error(
+        "say a price: price_per_task, price_per_hour or price_per_giga_fuel, in provide.toml or as a flag"
+    )]
+    NoPrice,
+    /// More for sale than there is.
+    #[error("{what} is {wanted}, but the machine has {has}: lower it")]
+    TooMuch {
+        /// Which setting.
+        what: &'static str,
+        /// What it says.
+        wanted: String,
+        /// What there is.
+        has: String,
+    },
+    /// An offer that the market would refuse.
+    #[error("the offer would be refused: {0}")]
+    Flaw(&'static str),
+    /// No name for the hardware.
+    #[error("no hardware class can be made of what this machine says about itself: set `class`")]
+    NoClass,
+}
+
+impl ProvideConfig {
+    /// Reads the text of a file.
+    pub fn parse(text: &str) -> Result<ProvideConfig, FileError> {
+        config_file::parse(text)
+    }
+
+    /// Reads a file.
+    pub fn load(path: &Path) -> Result<ProvideConfig, ConfigError> {
+        let path = path.to_owned();
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(source) => return Err(ConfigError::Read { path, source }),
+        };
+        ProvideConfig::parse(&text).map_err(|source| ConfigError::Text { path, source })
+    }
+
+    /// Everything that the machine has to sell: what its certificate says.
+    pub fn capacity(&self, hardware: &Hardware) -> Result<Resources, ConfigError> {
+        let cpu_milli = self.max_cpus.map_or(hardware.cores.saturating_mul(1_000), |cores| cores.0);
+        let memory_mib = self.max_memory.map_or(hardware.memory_mib / 4 * 3, |size| size.0 >> 20);
+        let too_much = |what, wanted: String, has: String| Err(ConfigError::TooMuch { what, wanted, has });
+        if cpu_milli > hardware.cores.saturating_mul(1_000) {
+            let wanted = format!("{}.{:03}", cpu_milli / 1_000, cpu_milli % 1_000);
+            return too_much("max_cpus", wanted, format!("{} cores", hardware.cores));
+        }
+        if memory_mib > hardware.memory_mib {
+            return too_much(
+                "max_memory",
+                format!("{memory_mib} MiB"),
+                format!("{} MiB", hardware.memory_mib),
+            );
+        }
+        let disk_mib = self.max_disk.0 >> 20;
+        if let Some(free) = hardware.disk_free_mib.filter(|free| disk_mib > *free) {
+            return too_much("max_disk", format!("{disk_mib} MiB"), format!("{free} MiB free"));
+        }
+        let gpus = hardware.gpus.clone();
+        Ok(Resources { cpu_milli, memory_mib, disk_mib, upload_mbps: self.upload_mbps, gpus })
+    }
+
+    /// How the machine behaves: what was chosen, found and measured. `capacity` is what one lease may reserve.
+    pub fn policy(
+        &self,
+        hardware: &Hardware,
+        capacity: &Resources,
+        isolation: Isolation,
+        fuel_per_second: u64,
+    ) -> Result<Policy, ConfigError> {
+        let rates = [
+            self.price_per_task.map(|money| Rate::per_task(money.0)),
+            self.price_per_hour.map(|money| Rate::per_hour(money.0)),
+            self.price_per_giga_fuel.map(|money| Rate::per_giga_fuel(money.0)),
+        ];
+        let class = self.class.clone().or_else(|| hardware.class()).ok_or(ConfigError::NoClass)?;
+        let region = self.region.clone().or_else(|| Name::slug("unknown")).ok_or(ConfigError::NoClass)?;
+        // What the owner says comes first; where it is too much, found facts are left out.
+        let mut attributes = self.attributes.clone();
+        for (key, value) in hardware.attributes() {
+            if attributes.len() < MAX_ATTRIBUTES {
+                attributes.entry(key).or_insert(value);
+            }
+        }
+        let offers = rates.into_iter().flatten().map(|rate| OfferTerms {
+            role: self.role,
+            rate,
+            resources: capacity.clone(),
+            isolation,
+            region: region.clone(),
+            class: class.clone(),
+            attributes: attributes.clone(),
+            lease_max_ms: self.lease_max.0,
+        });
+        let offers: Vec<OfferTerms> = offers.collect();
+        if offers.is_empty() {
+            return Err(ConfigError::NoPrice);
+        }
+        if let Some(flaw) = offers.iter().find_map(OfferTerms::flaw) {
+            return Err(ConfigError::Flaw(flaw));
+        }
+        Ok(Policy {
+            offers,
+            fuel_per_second,
+            cost_per_hour_msat: self.cost_per_hour.0,
+            discount_ppm: self.auction_discount.0,
+            assumed_bidders: self.assumed_bidders,
+            profiles: runner::Profile::all().iter().map(|profile| profile.name.to_owned()).collect(),
+            batch_ms: Policy::BATCH_MS,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hardware() -> Hardware {
+        Hardware {
+            cpu: "cpu".into(),
+            arch: "x86_64".into(),
+            cores: 4,
+            memory_mib: 8_000,
+            disk_free_mib: Some(1_000),
+            os: "os".into(),
+            gpus: None,
+            gpu_note: String::new(),
+        }
+    }
+
+    #[test]
+    fn the_file_that_documents_itself_says_the_defaults() {
+        let written = ProvideConfig::parse(DEFAULT_TEXT).unwrap();
+        assert_eq!(written, ProvideConfig::default());
+        // Every line that is commented out is a setting that can be switched on.
+        let on: Vec<&str> = DEFAULT_TEXT.lines().map(|line| line.strip_prefix("#").unwrap_or(line)).collect();
+        let on: Vec<&str> = on.into_iter().filter(|line| !line.starts_with(' ')).collect();
+        let all = ProvideConfig::parse(&on.join("\n")).unwrap();
+        assert!(
+            all.market.is_some() && all.price_per_task.is_some() && !all.quiet_hours.is_empty(),
+            "{all:?}"
+        );
+    }
+
+    #[test]
+    fn a_typo_is_answered_with_the_nearest_word() {
+        let error = ProvideConfig::parse("only_when_idel = true").unwrap_err().to_string();
+        assert!(error.contains("did you mean `only_when_idle`?"), "{error}");
+    }
+
+    #[test]
+    fn a_machine_does_not_sell_more_than_it_has() {
+        let config = |text: &str| ProvideConfig::parse(text).unwrap();
+        let sold = config("").capacity(&hardware()).unwrap();
+        assert_eq!((sold.cpu_milli, sold.memory_mib), (4_000, 6_000));
+        for text in ["max_cpus = 5", "max_memory = \"9GiB\"", "max_disk = \"2GiB\""] {
+            assert!(matches!(config(text).capacity(&hardware()), Err(ConfigError::TooMuch { .. })), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_price_is_an_offer_and_no_price_is_an_error() {
+        let config = ProvideConfig::parse("price_per_task = \"1 sat\"\nprice_per_hour = \"40 sat\"").unwrap();
+        let capacity = config.capacity(&hardware()).unwrap();
+        let policy = config.policy(&hardware(), &capacity, Isolation::Wasm, 1).unwrap();
+        let rates: Vec<Rate> = policy.offers.iter().map(|offer| offer.rate).collect();
+        assert_eq!(rates, [Rate::per_task(Msat(1_000)), Rate::per_hour(Msat(40_000))]);
+        let none = ProvideConfig::default().policy(&hardware(), &capacity, Isolation::Wasm, 1);
+        assert!(matches!(none, Err(ConfigError::NoPrice)));
+    }
+}
