@@ -8,7 +8,7 @@ mod work;
 pub use work::{AuctionDue, WorkAttempt, WorkAuction, WorkDue, WorkLease, WorkLeasePhase, WorkView};
 
 use market::{
-    event::{Event, JobOutcome, TaskOutcome},
+    event::{JobOutcome, TaskOutcome},
     id::{
         AttemptId, Digest, JobId, LeaseId, MachineId, OfferId, OrderId, PartyId, PaymentHash, TopupId,
         WithdrawalId,
@@ -26,6 +26,8 @@ use market::{
 };
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
+
+pub use market::event::PlacedEvent;
 
 /// What a market says about itself (`GET /v1/venue`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,24 +173,10 @@ impl FromStr for EventCursor {
     }
 }
 
-impl PlacedEvent {
-    /// Its place.
-    pub fn cursor(&self) -> EventCursor {
-        EventCursor { position: self.position, index: self.index }
+impl From<&PlacedEvent> for EventCursor {
+    fn from(event: &PlacedEvent) -> EventCursor {
+        EventCursor { position: event.position, index: event.index }
     }
-}
-
-/// An event with its place: what server-sent events carry. The SSE id is `POSITION.INDEX`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlacedEvent {
-    /// Position of the journal entry.
-    pub position: u64,
-    /// Place among the events of that entry.
-    pub index: u32,
-    /// The entry's time.
-    pub at_ms: TimeMs,
-    /// What happened.
-    pub event: Event,
 }
 
 /// A standing offer with what is known about its owner (`GET /v1/offers`).

@@ -34,7 +34,7 @@ struct Follower {
     market: Market,
     reader: Option<SecretKey>,
     after: Option<EventCursor>,
-    open: Option<BoxStream<'static, Option<PlacedEvent>>>,
+    open: Option<BoxStream<'static, Option<Step>>>,
     is_over: bool,
 }
 
@@ -44,11 +44,17 @@ impl Follower {
         while !self.is_over {
             match self.open.as_mut() {
                 Some(stream) => match stream.next().await.flatten() {
-                    Some(event) => {
-                        self.after = Some(event.cursor());
-                        return Some(Ok(event));
+                    Some(Step { after, event }) => {
+                        self.after = Some(after);
+                        if let Some(event) = event {
+                            return Some(Ok(event));
+                        }
                     }
-                    None => self.open = None,
+                    None => {
+                        self.open = None;
+                        // A market that ends streams at once is not asked at once.
+                        tokio::time::sleep(delays.next().unwrap_or(SILENCE_LIMIT)).await;
+                    }
                 },
                 None => match self.reopen().await {
                     Ok(stream) => self.open = Some(stream),
@@ -67,7 +73,7 @@ impl Follower {
 
     /// Opens the stream after the last event that was seen; without one, fixes "now" first, so that nothing is missed
     /// when the connection breaks before the first event.
-    async fn reopen(&mut self) -> Result<BoxStream<'static, Option<PlacedEvent>>, ClientError> {
+    async fn reopen(&mut self) -> Result<BoxStream<'static, Option<Step>>, ClientError> {
         let after = match self.after {
             Some(after) => after,
             None => {
@@ -79,15 +85,22 @@ impl Follower {
         let request = self.market.request(Method::GET, &path, self.reader.as_ref());
         let bytes = self.market.attempt(request).await?.bytes_stream();
         let events = tokio_stream::StreamExt::timeout(bytes.eventsource(), SILENCE_LIMIT);
-        // Heartbeats are comments, which the parser swallows: the market sends an event named `alive` instead.
-        let events = events.map(|item| match item {
-            Ok(Ok(message)) => Some(message),
-            Ok(Err(_)) | Err(_) => None,
-        });
-        let events = events.filter(|message| {
-            let is_alive = message.as_ref().is_some_and(|m| m.event == "alive");
-            std::future::ready(!is_alive)
-        });
-        Ok(events.map(|message| serde_json::from_str(&message?.data).ok()).boxed())
+        Ok(events.map(|item| read_message(&item.ok()?.ok()?)).boxed())
+    }
+}
+
+/// An event, or a sign of life; both say how far the stream is.
+struct Step {
+    after: EventCursor,
+    event: Option<PlacedEvent>,
+}
+
+/// Reads a message; `None` for one that ends the stream.
+fn read_message(message: &eventsource_stream::Event) -> Option<Step> {
+    let after = message.id.parse().ok()?;
+    match message.event.as_str() {
+        "message" => Some(Step { after, event: Some(serde_json::from_str(&message.data).ok()?) }),
+        "alive" => Some(Step { after, event: None }),
+        _ => None,
     }
 }

@@ -23,7 +23,7 @@ pub(super) async fn put(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<BlobStored>, Failure> {
-    let party = app.reading_party(&headers).await?;
+    let party = app.member(&headers).await?;
     let _place = app.guards.transfer()?;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let bytes = app.blobs.put(party, digest, announced, body.into_data_stream(), writer::now()).await?;
@@ -35,7 +35,7 @@ pub(super) async fn head(
     Id(digest): Id<Digest>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    app.reading_party(&headers).await?;
+    app.member(&headers).await?;
     let bytes = app.blobs.size(&digest, writer::now()).ok_or(BlobError::Missing(digest))?;
     let headers = [
         (header::CONTENT_LENGTH, HeaderValue::from(bytes)),
@@ -50,7 +50,7 @@ pub(super) async fn get(
     Id(digest): Id<Digest>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    app.reading_party(&headers).await?;
+    app.member(&headers).await?;
     let place = app.guards.transfer()?;
     let part = match headers.get(header::RANGE) {
         None => Part::Whole,

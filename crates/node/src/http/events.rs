@@ -130,7 +130,7 @@ impl Stream {
         let shared: &Shared = &self.app;
         let floor = shared.floor.read().unwrap_or_else(PoisonError::into_inner);
         for event in events {
-            self.after = event.cursor();
+            self.after = EventCursor::from(event.as_ref());
             if floor.may_see(self.reader, &event.event) {
                 // Events are plain data: there is nothing that JSON could refuse.
                 let message = Message::default().id(self.after.to_string()).json_data(event.as_ref());

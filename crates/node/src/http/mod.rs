@@ -14,6 +14,7 @@
 //! Handlers check signatures and read; one thread writes ([`writer`]). Payments, snapshots and the collection of
 //! blobs run beside it.
 
+mod archive;
 mod blob_store;
 mod blobs;
 mod chores;

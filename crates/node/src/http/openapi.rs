@@ -76,6 +76,7 @@ const OPERATIONS: &[Operation] = &[
     private(get("/v1/withdrawals/{withdrawal}", "A withdrawal of yours", "WithdrawalView")),
     private(get("/v1/receipts/{job}", "The receipt of a job that you had a part in", "Receipt")),
     get("/v1/log/head", "The newest signed head of the public log", "SignedHead"),
+    with(&["start", "limit"], get("/v1/log/entries", "Entries of the public log, as they were hashed", "PlacedEvent[]")),
     with(&["index", "size"], get("/v1/log/inclusion", "Proof that an event is in the log", "InclusionProof")),
     with(
         &["old", "new"],
@@ -149,7 +150,7 @@ pub(super) fn document() -> OpenApi {
 
 fn type_names() -> std::collections::BTreeSet<&'static str> {
     let named = OPERATIONS.iter().flat_map(|operation| operation.takes.into_iter().chain([operation.gives]));
-    named.chain(["ApiError"]).filter(|name| name.starts_with(char::is_uppercase)).collect()
+    named.chain(["ApiError"]).filter(|name| is_type(name)).collect()
 }
 
 impl Operation {
@@ -189,6 +190,11 @@ impl Operation {
     }
 }
 
+/// Whether a name is that of one type; lists and plain bytes are not.
+fn is_type(name: &str) -> bool {
+    name.starts_with(char::is_uppercase) && !name.ends_with("[]")
+}
+
 fn media_type(name: &str) -> &'static str {
     match name {
         "bytes" => "application/octet-stream",
@@ -199,7 +205,6 @@ fn media_type(name: &str) -> &'static str {
 }
 
 fn content(name: &str) -> utoipa::openapi::Content {
-    let is_type = name.starts_with(char::is_uppercase);
-    let schema = is_type.then(|| Ref::from_schema_name(name));
+    let schema = is_type(name).then(|| Ref::from_schema_name(name));
     ContentBuilder::new().schema(schema).build()
 }

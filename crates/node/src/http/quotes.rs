@@ -34,7 +34,7 @@ pub(super) async fn why_order(
     headers: HeaderMap,
     Id(order): Id<OrderId>,
 ) -> Result<Json<WhyOrder>, Failure> {
-    let party = app.reading_party(&headers).await?;
+    let party = app.party(&headers).await?;
     let why = app.read(|floor| {
         let is_own = floor.state().orders.get(order).is_some_and(|row| row.buyer == party);
         is_own.then(|| floor.state().why_order(order, EXAMPLES)).flatten()

@@ -1,7 +1,13 @@
-//! Receipts: written to a folder when a job is settled, kept after the market has forgotten the job.
+//! Receipts and the entries of the public log, out of the archive.
 
-use super::{extract::Id, failure::Failure, files, shared::App};
+use super::{
+    archive::receipt_file,
+    extract::{Id, Params},
+    failure::Failure,
+    shared::App,
+};
 use axum::{
+    Json,
     extract::State,
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
@@ -10,20 +16,22 @@ use market::{
     id::{JobId, PartyId},
     receipt::Receipt,
 };
-use std::{io, path::Path};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::io;
+
+/// The most entries of one answer.
+const ENTRIES_MAX: u64 = 1_000;
 
 pub(super) async fn receipt(
     State(app): State<App>,
     headers: HeaderMap,
     Id(job): Id<JobId>,
 ) -> Result<Response, Failure> {
-    let party = app.reading_party(&headers).await?;
-    let missing = || {
-        Failure::not_found(format_args!(
-            "receipt of a {job} that you had a part in; a job has one once it is settled"
-        ))
-    };
-    let text = match tokio::fs::read(app.receipts.join(file_name(job))).await {
+    let party = app.member(&headers).await?;
+    let missing =
+        || Failure::not_found(format_args!("receipt of a {job} that you had a part in; a job has one once it is settled"));
+    let text = match tokio::fs::read(receipt_file(&app.receipts, job)).await {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing()),
         Err(error) => return Err(Failure::internal(format!("the receipt cannot be read: {error}"))),
@@ -36,18 +44,29 @@ pub(super) async fn receipt(
     Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
 }
 
-/// Writes a receipt, unless it is there from before: the first one stays, since a replay makes the same story with a
-/// later head.
-pub(super) fn store(folder: &Path, receipt: &Receipt) -> io::Result<()> {
-    let file = folder.join(file_name(receipt.body.job));
-    if file.exists() { Ok(()) } else { files::replace(&file, &serde_json::to_vec(receipt)?) }
-}
-
 fn has_part_in(receipt: &Receipt, party: PartyId) -> bool {
     let body = &receipt.body;
     body.buyer == party || body.leases.iter().any(|lease| lease.party == party)
 }
 
-fn file_name(job: JobId) -> String {
-    format!("{job}.json")
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EntriesQuery {
+    start: u64,
+    #[serde(default)]
+    limit: Option<u64>,
+}
+
+/// The entries of the public log, verbatim what was hashed: anybody can recompute root and reputation from them.
+pub(super) async fn entries(
+    State(app): State<App>,
+    Params(query): Params<EntriesQuery>,
+) -> Result<Json<Vec<Box<RawValue>>>, Failure> {
+    let limit = query.limit.unwrap_or(ENTRIES_MAX).min(ENTRIES_MAX);
+    let reader = app.log.clone();
+    let lines = tokio::task::spawn_blocking(move || reader.read(query.start, limit)).await;
+    let failed = |error: &dyn std::fmt::Display| Failure::internal(format!("the public log cannot be read: {error}"));
+    let lines = lines.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+    let entries: Result<_, _> = lines.into_iter().map(RawValue::from_string).collect();
+    entries.map(Json).map_err(|error| failed(&error))
 }

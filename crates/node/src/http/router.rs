@@ -72,6 +72,7 @@ fn short_routes() -> Router<App> {
         .route("/v1/withdrawals/{withdrawal}", get(views::withdrawal))
         .route("/v1/receipts/{job}", get(receipts::receipt))
         .route("/v1/log/head", get(views::log_head))
+        .route("/v1/log/entries", get(receipts::entries))
         .route("/v1/log/inclusion", get(views::inclusion))
         .route("/v1/log/consistency", get(views::consistency))
         .route("/v1/dev/pay", post(views::dev_pay))

@@ -1,6 +1,7 @@
 //! Starting a market and stopping it.
 
 use super::{
+    archive::{self, LogFile, Refill},
     blob_store::BlobStore,
     chores,
     config::MarketConfig,
@@ -129,7 +130,7 @@ pub async fn serve(config: MarketConfig) -> Result<RunningMarket, ServeError> {
     }
     let secret = files::venue_key(&config.data_dir.join("venue.key"))?;
     let transport = tls::transport(&config.tls, config.listen, &secret)?;
-    let venue = open_venue(&config, &secret)?;
+    let (venue, log) = open_venue(&config, &secret)?;
     let purse = Purse::open(&config.payments, &config.data_dir.join("payments")).await?;
     let blobs = BlobStore::open(&config.data_dir.join("blobs"), config.limits.blobs, writer::now())
         .await
@@ -139,7 +140,7 @@ pub async fn serve(config: MarketConfig) -> Result<RunningMarket, ServeError> {
     listener.set_nonblocking(true).map_err(listen_error)?;
     let listen = listener.local_addr().map_err(listen_error)?;
 
-    let (app, ended) = assemble(&config, venue, purse, blobs).map_err(in_folder)?;
+    let (app, ended) = assemble(&config, venue, log, purse, blobs).map_err(in_folder)?;
     activate_rules(&app, &config).await?;
     let tasks = vec![
         tokio::spawn(payments::look_after(app.clone(), app.payments_wake.clone())),
@@ -152,7 +153,7 @@ pub async fn serve(config: MarketConfig) -> Result<RunningMarket, ServeError> {
     Ok(RunningMarket { listen, address, venue: secret.public(), app, handle, server, tasks, writer: ended })
 }
 
-fn open_venue(config: &MarketConfig, secret: &SecretKey) -> Result<Venue<FileJournal>, ServeError> {
+fn open_venue(config: &MarketConfig, secret: &SecretKey) -> Result<(Venue<FileJournal>, LogFile), ServeError> {
     let (journal, cut) =
         FileJournal::open(&config.data_dir.join("journal"), secret.public(), Options::default())?;
     if let Some(cut) = cut {
@@ -166,18 +167,34 @@ fn open_venue(config: &MarketConfig, secret: &SecretKey) -> Result<Venue<FileJou
     }
     let settings =
         Settings { lost_after_ms: config.lost_after_ms, recent_events: config.limits.recent_events };
-    let (venue, report) = Venue::open(journal, secret.clone(), settings, found.newest, writer::now())?;
+    let path = config.data_dir.join("public-log.jsonl");
+    let in_log = |source| ServeError::Folder { folder: path.clone(), source };
+    let mut log = LogFile::open(&path).map_err(in_log)?;
+    let mut failure = None;
+    let refill = Refill { log: &mut log, failure: &mut failure };
+    let (venue, report) = Venue::open(journal, secret.clone(), settings, found.newest, writer::now(), refill)?;
+    failure.map_or(Ok(()), Err).and_then(|()| log.flush()).map_err(in_log)?;
+    let published = venue.read().log().size();
+    if log.entries() > published {
+        tracing::error!(
+            archived = log.entries(),
+            published,
+            "the archive of the public log is longer than the journal accounts for: acknowledged entries were lost"
+        );
+        log.cut(published).map_err(in_log)?;
+    }
     if let Some(why) = &report.ignored {
         tracing::warn!(why, "the newest snapshot was not used");
     }
     tracing::info!(snapshot = ?report.snapshot, replayed = report.replayed, "the journal is replayed");
-    Ok(venue)
+    Ok((venue, log))
 }
 
 /// Starts the writer and puts together what the handlers share.
 fn assemble(
     config: &MarketConfig,
     venue: Venue<FileJournal>,
+    log: LogFile,
     purse: Purse,
     blobs: BlobStore,
 ) -> io::Result<(App, oneshot::Receiver<Result<(), StopError>>)> {
@@ -185,8 +202,15 @@ fn assemble(
     let (durable, durable_seen) = watch::channel(venue.read().durable());
     let (pokes, metrics, payments_wake) =
         (Arc::new(Pokes::default()), Arc::new(Metrics::new()), Arc::new(Notify::new()));
-    let outlets =
-        Outlets { durable, pokes: pokes.clone(), payments: payments_wake.clone(), metrics: metrics.clone() };
+    let reader = log.reader();
+    let (archive, archive_thread) = archive::start(log, config.data_dir.join("receipts"))?;
+    let outlets = Outlets {
+        durable,
+        pokes: pokes.clone(),
+        payments: payments_wake.clone(),
+        archive,
+        metrics: metrics.clone(),
+    };
     let (writer, thread) = writer::start(venue, outlets)?;
     let stopping = CancellationToken::new();
     let (tell_end, ended) = oneshot::channel();
@@ -194,6 +218,8 @@ fn assemble(
     std::thread::Builder::new().name("writer's end".into()).spawn(move || {
         let result =
             thread.join().map_err(|_| StopError::Writer).and_then(|result| result.map_err(StopError::from));
+        // Ends with what the writer sent last.
+        let result = archive_thread.join().map_err(|_| StopError::Writer).and(result);
         // Whether it was asked to or not: nothing can be served without it.
         on_end.cancel();
         let _ = tell_end.send(result);
@@ -213,6 +239,7 @@ fn assemble(
         metrics,
         guards: Guards::new(&config.limits),
         receipts: config.data_dir.join("receipts"),
+        log: reader,
         is_insolvent: AtomicBool::new(false),
         stopping,
     });

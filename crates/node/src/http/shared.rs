@@ -1,6 +1,7 @@
 //! What all handlers share.
 
 use super::{
+    archive::LogReader,
     blob_store::BlobStore,
     config::Limits,
     failure::Failure,
@@ -39,6 +40,7 @@ pub(super) struct Shared {
     pub(super) metrics: Arc<Metrics>,
     pub(super) guards: Guards,
     pub(super) receipts: PathBuf,
+    pub(super) log: LogReader,
     /// Whether the node holds less than the venue owes.
     pub(super) is_insolvent: AtomicBool,
     pub(super) stopping: CancellationToken,
@@ -84,13 +86,21 @@ impl Shared {
         })
     }
 
-    /// As [`Shared::reader`], for those who have to be somebody: themselves or through their machine.
-    pub(super) async fn reading_party(&self, headers: &HeaderMap) -> Result<PartyId, Failure> {
+    /// As [`Shared::reader`], for those who have to be somebody: a party, itself or through its machine.
+    pub(super) async fn member(&self, headers: &HeaderMap) -> Result<PartyId, Failure> {
         self.reader(headers).await?.party().ok_or_else(|| {
-            Failure::unauthorized(
-                "this needs a read token in the Authorization header, signed by a registered key",
-            )
+            Failure::unauthorized("this needs a read token in the Authorization header, signed by a registered key")
         })
+    }
+
+    /// As [`Shared::reader`], for a party itself: a machine that was broken into tells nothing about its owner's affairs.
+    pub(super) async fn party(&self, headers: &HeaderMap) -> Result<PartyId, Failure> {
+        match self.reader(headers).await? {
+            Reader::Party(party) => Ok(party),
+            Reader::Anyone | Reader::Machine(..) => Err(Failure::unauthorized(
+                "this needs a read token in the Authorization header, signed by the party's own key",
+            )),
+        }
     }
 }
 

@@ -110,7 +110,7 @@ pub(super) async fn party(State(app): State<App>, Id(id): Id<PartyId>) -> Answer
 }
 
 pub(super) async fn account(State(app): State<App>, headers: HeaderMap) -> Answer<AccountView> {
-    let party = app.reading_party(&headers).await?;
+    let party = app.party(&headers).await?;
     found(app.read(|floor| floor.account(party)).await?, party)
 }
 
@@ -119,7 +119,7 @@ pub(super) async fn topup(
     headers: HeaderMap,
     Id(id): Id<TopupId>,
 ) -> Answer<TopupView> {
-    let party = app.reading_party(&headers).await?;
+    let party = app.party(&headers).await?;
     let view = app.read(|floor| floor.topup(id)).await?;
     found(view.filter(|(owner, _)| *owner == party).map(|(_, view)| view), format_args!("{id} of yours"))
 }
@@ -129,7 +129,7 @@ pub(super) async fn withdrawal(
     headers: HeaderMap,
     Id(id): Id<WithdrawalId>,
 ) -> Answer<WithdrawalView> {
-    let party = app.reading_party(&headers).await?;
+    let party = app.party(&headers).await?;
     let view = app.read(|floor| floor.withdrawal(id)).await?;
     found(view.filter(|(owner, _)| *owner == party).map(|(_, view)| view), format_args!("{id} of yours"))
 }
@@ -139,7 +139,7 @@ pub(super) async fn lease(State(app): State<App>, Id(id): Id<LeaseId>) -> Answer
 }
 
 pub(super) async fn jobs(State(app): State<App>, headers: HeaderMap) -> Answer<Vec<JobView>> {
-    let party = app.reading_party(&headers).await?;
+    let party = app.party(&headers).await?;
     Ok(Json(app.read(|floor| floor.jobs_of(party)).await?))
 }
 
@@ -159,7 +159,7 @@ pub(super) async fn tasks(
 
 /// Jobs of others are as if they were not there.
 async fn check_buyer(app: &Shared, headers: &HeaderMap, id: JobId) -> Result<(), Failure> {
-    let party = app.reading_party(headers).await?;
+    let party = app.party(headers).await?;
     let buyer = app.read(|floor| floor.state().jobs.get(id).map(|job| job.buyer)).await?;
     if buyer == Some(party) {
         Ok(())

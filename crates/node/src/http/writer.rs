@@ -1,7 +1,7 @@
 //! The writer: one thread that owns the venue. It takes everything that arrived while the last sync ran as one group,
 //! applies and syncs it, and then sets answers and events free.
 
-use super::{metrics::Metrics, pokes::Pokes};
+use super::{archive::Delivery, metrics::Metrics, pokes::Pokes};
 use crate::{
     api::Accepted,
     journal::{FileJournal, JournalError},
@@ -27,6 +27,9 @@ const GROUP_MAX_BYTES: usize = 32 << 20;
 /// The longest sleep.
 const SLEEP_MAX: Duration = Duration::from_secs(5);
 
+/// How long the venue's own chores wait while the disk is full.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
+
 /// What the writer is told.
 enum Input {
     /// A statement, and who waits for the answer.
@@ -47,6 +50,8 @@ pub(super) struct Outlets {
     pub(super) pokes: Arc<Pokes>,
     /// Wakes whoever looks after payments.
     pub(super) payments: Arc<tokio::sync::Notify>,
+    /// Keeps what the market forgets.
+    pub(super) archive: std::sync::mpsc::Sender<Delivery>,
     /// Counts.
     pub(super) metrics: Arc<Metrics>,
 }
@@ -128,8 +133,8 @@ struct Writer {
 #[derive(Default)]
 struct Group {
     statements: Vec<CheckedStatement>,
-    /// Who waits for the answers, in the same order; nobody waits for the venue's own.
-    waiting: Vec<Option<oneshot::Sender<Result<Accepted, Refusal>>>>,
+    /// Who waits for the answers, in the same order.
+    waiting: Vec<oneshot::Sender<Result<Accepted, Refusal>>>,
     bytes: usize,
     is_last: bool,
 }
@@ -137,14 +142,12 @@ struct Group {
 impl Writer {
     fn run(mut self) -> Result<(), JournalError> {
         loop {
-            let mut group = self.gather();
-            for statement in self.venue.chores(now()) {
-                group.statements.push(statement);
-                group.waiting.push(None);
-            }
+            let group = self.gather();
             let is_last = group.is_last;
-            if !group.statements.is_empty() {
-                self.write(group)?;
+            // The venue's own come first: after an outage nothing may happen before it has said that it is back.
+            let own = self.venue.chores(now());
+            if !group.statements.is_empty() || !own.is_empty() {
+                self.write(own, group)?;
             }
             if is_last {
                 return Ok(());
@@ -156,6 +159,7 @@ impl Writer {
     fn gather(&mut self) -> Group {
         let now_ms = now();
         let sleep = Duration::from_millis(self.venue.next_chore(now_ms).since(now_ms)).min(SLEEP_MAX);
+        let sleep = if self.venue.is_full() { sleep.max(FULL_PAUSE) } else { sleep };
         let mut group = Group::default();
         let mut next = match self.inbox.recv_timeout(sleep) {
             Ok(input) => Some(input),
@@ -175,12 +179,12 @@ impl Writer {
             Input::Statement(statement, answer) => {
                 group.bytes += statement.bytes_len();
                 group.statements.push(statement);
-                group.waiting.push(Some(answer));
+                group.waiting.push(answer);
             }
             Input::Own(command, answer) => {
                 if let Some(statement) = self.venue.own_statement(now(), command) {
                     group.statements.push(statement);
-                    group.waiting.push(Some(answer));
+                    group.waiting.push(answer);
                 }
             }
             Input::Heard(machine) => self.venue.heard(machine, now()),
@@ -188,8 +192,10 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, group: Group) -> Result<(), JournalError> {
-        let admitted = self.venue.admit(now(), group.statements)?;
+    fn write(&mut self, own: Vec<CheckedStatement>, group: Group) -> Result<(), JournalError> {
+        let waiting = own.iter().map(|_| None).chain(group.waiting.into_iter().map(Some)).collect::<Vec<_>>();
+        let statements = own.into_iter().chain(group.statements).collect();
+        let admitted = self.venue.admit(now(), statements)?;
         let metrics = &self.outlets.metrics;
         metrics.read_only.set(i64::from(self.venue.is_full()));
         let begun = Instant::now();
@@ -197,7 +203,12 @@ impl Writer {
         metrics.sync_seconds.observe(begun.elapsed().as_secs_f64());
         metrics.group_size.observe(admitted.len() as f64);
         self.publish(&released);
-        for (result, answer) in admitted.into_iter().zip(group.waiting) {
+        let delivery = Delivery { leaves: released.leaves, receipts: released.receipts };
+        if !delivery.leaves.is_empty() || !delivery.receipts.is_empty() {
+            // The archive's thread ends after this one.
+            let _ = self.outlets.archive.send(delivery);
+        }
+        for (result, answer) in admitted.into_iter().zip(waiting) {
             self.outlets.metrics.count_statement(&result);
             if let Some(answer) = answer {
                 // Whoever asked may have gone.

@@ -32,7 +32,7 @@ impl RecentEvents {
         self.events.push_back(event);
         while self.events.len() > self.max {
             if let Some(gone) = self.events.pop_front() {
-                self.after = gone.cursor();
+                self.after = EventCursor::from(gone.as_ref());
             }
         }
     }
@@ -42,7 +42,7 @@ impl RecentEvents {
         if cursor < self.after {
             return Err(CursorGone { oldest: self.after });
         }
-        let start = self.events.partition_point(|event| event.cursor() <= cursor);
+        let start = self.events.partition_point(|event| EventCursor::from(event.as_ref()) <= cursor);
         Ok(self.events.iter().skip(start).take(limit).cloned().collect())
     }
 }
@@ -69,7 +69,7 @@ mod tests {
         }
         let at = |position, index| EventCursor { position, index };
         let cursors =
-            |from| recent.after(from, 10).map(|events| events.iter().map(|e| e.cursor()).collect::<Vec<_>>());
+            |from| recent.after(from, 10).map(|events| events.iter().map(|e| EventCursor::from(e.as_ref())).collect::<Vec<_>>());
         assert_eq!(cursors(at(1, 0)), Ok(vec![at(1, 1), at(2, 0)]));
         assert_eq!(cursors(at(1, u32::MAX)), Ok(vec![at(2, 0)]));
         assert_eq!(cursors(at(9, 0)), Ok(vec![]));

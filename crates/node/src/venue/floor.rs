@@ -13,6 +13,7 @@ use market::{
     key::{PublicKey, SecretKey},
     log::{Head, PublicLog, SignedHead},
     order::OrderKind,
+    receipt::{Receipt, ReceiptBody},
     rejection::Rejection,
     reply::Reply,
     statement::Checked,
@@ -51,6 +52,19 @@ pub struct Floor {
     payments: RecentPayments,
     /// Auctions that take bids or reveals.
     auctions: BTreeSet<OrderId>,
+    /// Jobs that were settled and whose receipts nobody took yet.
+    settled: Vec<Settled>,
+    /// Entries of the public log that nobody took yet.
+    leaves: Vec<Leaf>,
+}
+
+/// An entry of the public log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaf {
+    /// Its number, from 0.
+    pub index: u64,
+    /// The JSON of a [`PlacedEvent`], verbatim what was hashed.
+    pub json: String,
 }
 
 impl Floor {
@@ -63,7 +77,7 @@ impl Floor {
             .map(|(id, _)| id)
             .collect();
         let position = state.position;
-        // Heads are signed when they are released; this one says that nothing is published yet.
+        // Says that nothing is published yet.
         let head = SignedHead::sign(Head::empty(), TimeMs(0), secret);
         Floor {
             head,
@@ -71,6 +85,8 @@ impl Floor {
             recent: RecentEvents::new(recent_events, EventCursor { position, index: u32::MAX }),
             payments: RecentPayments::of(engine.state()),
             auctions,
+            settled: Vec::new(),
+            leaves: Vec::new(),
             engine,
             log,
         }
@@ -146,13 +162,44 @@ impl Floor {
         let events = events.map(|(event, index)| {
             let placed = Arc::new(PlacedEvent { position, index, at_ms, event });
             if placed.event.audience() == Audience::Public {
-                self.log.append(&leaf(&placed));
+                let json = leaf(&placed);
+                let index = self.log.append(json.as_bytes());
+                self.settled.extend(settled(self.engine.state(), &placed, &json, index));
+                self.leaves.push(Leaf { index, json });
             }
             self.note(&placed.event);
             placed
         });
         let events = events.collect();
         Ok((applied, events))
+    }
+
+    /// The entries of the public log since this was asked last.
+    pub(super) fn take_leaves(&mut self) -> Vec<Leaf> {
+        std::mem::take(&mut self.leaves)
+    }
+
+    /// Lets go of what a copy has no use for.
+    pub(super) fn drop_outputs(&mut self) {
+        self.leaves.clear();
+        self.settled.clear();
+    }
+
+    /// Jobs that the market has forgotten got their receipts long ago.
+    pub(super) fn drop_receipts_of_forgotten(&mut self) {
+        let jobs = &self.engine.state().jobs;
+        self.settled.retain(|settled| jobs.get(settled.body.job).is_some());
+    }
+
+    /// The receipts of the jobs that were settled since this was asked last, under the newest head.
+    pub(super) fn take_receipts(&mut self, secret: &SecretKey) -> Vec<Receipt> {
+        let (log, head) = (&self.log, self.head);
+        let settled = std::mem::take(&mut self.settled);
+        let receipts = settled.into_iter().filter_map(|Settled { body, leaf, index }| {
+            let inclusion = log.inclusion_proof(index, head.head.size).ok()?;
+            Some(Receipt::sign(body, secret, leaf, inclusion, head))
+        });
+        receipts.collect()
     }
 
     fn note(&mut self, event: &Event) {
@@ -174,19 +221,17 @@ impl Floor {
     }
 
     /// Everything up to `position` is durable: readers may see it.
-    pub(super) fn release(
-        &mut self,
-        position: u64,
-        events: &[Arc<PlacedEvent>],
-        now: TimeMs,
-        secret: &SecretKey,
-    ) -> SignedHead {
+    pub(super) fn release(&mut self, position: u64, events: &[Arc<PlacedEvent>]) {
         self.durable = position;
         for event in events {
             self.recent.push(event.clone());
         }
+    }
+
+    /// Signs the head of everything that is durable, where it is not signed yet.
+    pub(super) fn sign_head(&mut self, now: TimeMs, secret: &SecretKey) -> SignedHead {
         let head = self.log.head();
-        if head != self.head.head || self.head.at == TimeMs(0) {
+        if head != self.head.head {
             self.head = SignedHead::sign(head, now, secret);
         }
         self.head
@@ -198,8 +243,25 @@ impl Floor {
     }
 }
 
+/// A job whose receipt waits for the head that proves it.
+#[derive(Debug)]
+struct Settled {
+    body: ReceiptBody,
+    leaf: String,
+    index: u64,
+}
+
+/// The story of a job, at the moment of its settlement: later the market forgets it.
+fn settled(state: &State, placed: &PlacedEvent, leaf: &str, index: u64) -> Option<Settled> {
+    let Event::JobSettled { job, outcome, refunded_msat, .. } = &placed.event else { return None };
+    let mut body = ReceiptBody::of(state, *job, *outcome, *refunded_msat);
+    // It counts the entry that is being applied; by now that one is in.
+    body.position = placed.position;
+    Some(Settled { body, leaf: leaf.to_owned(), index })
+}
+
 /// What stands in the public log for an event: the JSON of its [`PlacedEvent`], fields in the order of their declaration.
-pub fn leaf(event: &PlacedEvent) -> Vec<u8> {
+fn leaf(event: &PlacedEvent) -> String {
     // Events are made of strings, integers and maps with string keys: there is nothing that JSON could refuse.
-    serde_json::to_vec(event).unwrap_or_else(|error| panic!("an event without JSON: {error}"))
+    serde_json::to_string(event).unwrap_or_else(|error| panic!("an event without JSON: {error}"))
 }

@@ -24,7 +24,7 @@ pub mod reads;
 mod recovery;
 
 pub use events::{CursorGone, RecentEvents};
-pub use floor::{Diverged, Floor};
+pub use floor::{Diverged, Floor, Leaf};
 pub use recovery::{RecoverError, RecoveryReport, Replayed, make_snapshot, replay};
 
 use crate::{
@@ -39,6 +39,7 @@ use market::{
     id::MachineId,
     key::{PublicKey, SecretKey},
     log::SignedHead,
+    receipt::Receipt,
     rejection::Rejection,
     reply::Reply,
     statement::{Checked, Payload, Statement, StatementError},
@@ -124,6 +125,27 @@ impl Admitted {
     }
 }
 
+/// Keeps the entries of the public log, which the venue hashes and forgets.
+pub trait Archive {
+    /// How many it has. A snapshot that begins later is not used: the entries before it could not be made again.
+    fn entries(&self) -> u64;
+
+    /// An entry that a replay went through; it may be there already.
+    fn add(&mut self, leaf: Leaf);
+}
+
+/// Keeps nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct NoArchive;
+
+impl Archive for NoArchive {
+    fn entries(&self) -> u64 {
+        u64::MAX
+    }
+
+    fn add(&mut self, _: Leaf) {}
+}
+
 /// What a sync set free.
 #[derive(Debug, Clone)]
 pub struct Released {
@@ -133,6 +155,10 @@ pub struct Released {
     pub head: SignedHead,
     /// What happened since the last sync.
     pub events: Vec<Arc<PlacedEvent>>,
+    /// The entries of the public log since the last sync.
+    pub leaves: Vec<Leaf>,
+    /// The receipts of the jobs that were settled since the last sync.
+    pub receipts: Vec<Receipt>,
     /// Whether payments are to be looked at.
     pub has_payments: bool,
 }
@@ -158,17 +184,19 @@ struct Staged {
 }
 
 impl<J: Journal> Venue<J> {
-    /// Opens a venue: takes the snapshot, where it fits, and replays the rest of the journal. On a journal with history
-    /// it says [`Command::Resume`] first of all, so that no deadline passed in its absence.
+    /// Opens a venue: takes the snapshot, where it fits, and replays the rest of the journal. The entries of the public log
+    /// that the replay goes through are given to the archive. On a journal with history the venue says [`Command::Resume`] first of
+    /// all, so that no deadline passed in its absence.
     pub fn open(
         journal: J,
         secret: SecretKey,
         settings: Settings,
         snapshot: Option<Snapshot>,
         now: TimeMs,
+        archive: impl Archive,
     ) -> Result<(Venue<J>, RecoveryReport), RecoverError> {
-        let (mut floor, report) = recovery::recover(&journal, &secret, settings.recent_events, snapshot)?;
-        floor.release(journal.durable().0, &[], now.max(journal.last_at()), &secret);
+        let (mut floor, report) = recovery::recover(&journal, &secret, settings.recent_events, snapshot, archive)?;
+        floor.sign_head(now.max(journal.last_at()), &secret);
         let mut keeper = Keeper::new(&secret);
         keeper.take_over(floor.engine().state());
         let liveness = Liveness::new(settings.lost_after_ms, now, floor.engine().state());
@@ -269,12 +297,16 @@ impl<J: Journal> Venue<J> {
         let position = self.journal.sync()?.0;
         let staged = std::mem::take(&mut self.staged);
         let has_payments = staged.effects.iter().any(|(_, effect)| payments::concerns(effect));
-        let head =
-            self.write().release(position, &staged.events, now.max(self.journal.last_at()), &self.secret);
+        let (head, leaves, receipts) = {
+            let mut floor = self.write();
+            floor.release(position, &staged.events);
+            let head = floor.sign_head(now.max(self.journal.last_at()), &self.secret);
+            (head, floor.take_leaves(), floor.take_receipts(&self.secret))
+        };
         for (_, effect) in &staged.effects {
             self.keeper.take(effect);
         }
-        Ok(Released { position, head, events: staged.events, has_payments })
+        Ok(Released { position, head, events: staged.events, leaves, receipts, has_payments })
     }
 
     /// Admits a batch and syncs it: for callers with one thread.
@@ -298,7 +330,8 @@ impl<J: Journal> Venue<J> {
         let state = floor.engine().state();
         let mut commands = self.keeper.answers(now, state);
         commands.extend(self.liveness.changes(now, state));
-        if floor.engine().next_timer().is_some_and(|due| due <= now) {
+        // On a full disk the tick finds out whether there is space again.
+        if self.is_full || floor.engine().next_timer().is_some_and(|due| due <= now) {
             commands.push(Command::Tick);
         }
         commands.into_iter().filter_map(|command| self.own_statement(now, command)).collect()

@@ -1,6 +1,6 @@
 //! From a journal back to the market: the newest snapshot that fits, and the rest replayed.
 
-use super::{Diverged, Floor, floor::SnapshotBody};
+use super::{Archive, Diverged, Floor, floor::SnapshotBody};
 use crate::journal::{
     ChainHead, Entries, Entry, Folder, Journal, Position, ReadError, dump,
     snapshot::{self, Snapshot, SnapshotMeta},
@@ -88,6 +88,7 @@ pub fn replay(folder: &Path, venue: PublicKey) -> Result<Replayed, RecoverError>
     for entry in dump(folder, Position::START.next())? {
         let entry = entry?;
         replay_entry(&mut floor, &entry)?;
+        floor.drop_outputs();
         entries += 1;
         chain_head = Some(ChainHead { position: entry.position, hash: entry.chain });
     }
@@ -125,6 +126,7 @@ pub fn make_snapshot(
             break;
         }
         replay_entry(&mut floor, &entry)?;
+        floor.drop_outputs();
         head = Some(ChainHead { position: entry.position, hash: entry.chain });
         is_news = true;
     }
@@ -147,12 +149,14 @@ pub(super) fn recover<J: Journal>(
     secret: &SecretKey,
     recent_events: usize,
     snapshot: Option<Snapshot>,
+    mut archive: impl Archive,
 ) -> Result<(Floor, RecoveryReport), RecoverError> {
     let mut report = RecoveryReport { snapshot: None, ignored: None, replayed: 0 };
     let venue = secret.public();
     let restored = snapshot.and_then(|snapshot| {
         let fits = restore(&snapshot, venue, secret, recent_events)
-            .and_then(|(floor, head)| fits_journal(journal, head).map(|()| floor));
+            .and_then(|(floor, head)| fits_journal(journal, head).map(|()| floor))
+            .and_then(|floor| fits_archive(&archive, floor));
         fits.map_err(|why| report.ignored = Some(why)).ok()
     });
     let mut floor = match restored {
@@ -163,7 +167,8 @@ pub(super) fn recover<J: Journal>(
         None => Floor::new(Engine::new(venue), PublicLog::new(), secret, recent_events),
     };
     let rest = journal.read(Position(floor.position()).next());
-    replay_rest(&mut floor, rest, &mut report, secret)?;
+    replay_rest(&mut floor, rest, &mut report, &mut archive)?;
+    floor.drop_receipts_of_forgotten();
     Ok((floor, report))
 }
 
@@ -171,12 +176,13 @@ fn replay_rest(
     floor: &mut Floor,
     entries: Entries,
     report: &mut RecoveryReport,
-    secret: &SecretKey,
+    archive: &mut impl Archive,
 ) -> Result<(), RecoverError> {
     for entry in entries {
         let entry = entry?;
         let events = replay_entry(floor, &entry)?;
-        floor.release(entry.position.0, &events, entry.at, secret);
+        floor.release(entry.position.0, &events);
+        floor.take_leaves().into_iter().for_each(|leaf| archive.add(leaf));
         report.replayed += 1;
     }
     Ok(())
@@ -229,6 +235,15 @@ fn fits_journal<J: Journal>(journal: &J, head: ChainHead) -> Result<(), String> 
         Some(Ok(_)) => Err("its history is not the journal's".into()),
         Some(Err(error)) => Err(error.to_string()),
         None => Err("the journal ends before it".into()),
+    }
+}
+
+/// Whether the archive has everything that was published before the snapshot.
+fn fits_archive(archive: &impl Archive, floor: Floor) -> Result<Floor, String> {
+    if floor.log().size() <= archive.entries() {
+        Ok(floor)
+    } else {
+        Err("the archive of the public log ends before it; it is made again from the whole journal".into())
     }
 }
 

@@ -1,0 +1,134 @@
+// The status page. Text is only ever set as text, so that no label can become markup.
+
+const at = (id) => document.getElementById(id);
+const sat = (msat) => `${(Number(msat) / 1000).toLocaleString(undefined, { maximumFractionDigits: 3 })} sat`;
+const UNITS = {
+  task: () => "a task",
+  ms: (per) => (per === 3600000 ? "an hour" : `for ${per} ms`),
+  fuel: (per) => (per === 1e9 ? "a giga-fuel" : `for ${per} fuel`),
+};
+const price = (rate) => `${sat(rate.msat)} ${UNITS[rate.unit]?.(Number(rate.per)) ?? rate.unit}`;
+const free = (r) => `${r.cpu_milli / 1000} cores · ${r.memory_mib} MiB${r.gpus ? ` · ${r.gpus.count}× ${r.gpus.model}` : ""}`;
+
+/** A table row; each cell is a text, a node, or [text, class]. */
+function row(cells, cls) {
+  const tr = document.createElement("tr");
+  if (cls) tr.className = cls;
+  for (const cell of cells) {
+    const td = document.createElement("td");
+    if (cell instanceof Node) td.append(cell);
+    else if (Array.isArray(cell)) [td.textContent, td.className] = cell;
+    else td.textContent = cell;
+    tr.append(td);
+  }
+  return tr;
+}
+
+function fill(id, rows, columns, nothing) {
+  if (rows.length === 0) {
+    const tr = row([[nothing, "empty"]]);
+    tr.firstChild.colSpan = columns;
+    rows = [tr];
+  }
+  at(id).replaceChildren(...rows);
+}
+
+function bar(job) {
+  const div = document.createElement("div");
+  div.className = "bar";
+  const progress = document.createElement("progress");
+  [progress.max, progress.value] = [job.tasks, job.tasks_done];
+  const text = document.createElement("span");
+  text.textContent = `${job.tasks_done}/${job.tasks}${job.running ? ` · ${job.running} running` : ""}${job.tasks_failed ? ` · ${job.tasks_failed} failed` : ""}`;
+  div.append(progress, text);
+  return div;
+}
+
+async function ask(path) {
+  const response = await fetch(path);
+  if (!response.ok) throw new Error(`${path}: ${response.status}`);
+  return response.json();
+}
+
+async function showBoard() {
+  const [board, venue] = await Promise.all([ask("/v1/board"), ask("/v1/venue")]);
+  document.title = venue.name;
+  at("name").textContent = venue.name;
+  at("money").hidden = !venue.is_play_money;
+  at("money").textContent = "play money";
+  at("key").textContent = venue.key;
+  at("head").textContent = `${venue.head.head.size} events, root ${venue.head.head.root}`;
+  at("c-parties").textContent = board.counts.parties;
+  at("c-machines").textContent = board.counts.machines;
+  at("c-offers").textContent = board.counts.offers;
+  at("c-jobs").textContent = board.counts.open_jobs;
+  at("c-leases").textContent = board.counts.open_leases;
+  at("c-held").textContent = `${sat(venue.node_balance_msat)} / ${sat(venue.liabilities_msat)}`;
+  fill("jobs", board.jobs.map((job) => row([
+    job.job, job.name, job.buyer_label, job.phase, bar(job), [sat(job.paid_msat), "n"],
+  ])), 6, "no jobs yet: grist run job.toml");
+  fill("offers", board.offers.map((offer) => row([
+    offer.offer, offer.machine_label, offer.party_label, offer.terms.class, free(offer.free),
+    [price(offer.terms.rate), "n"],
+    [offer.is_unvetted ? "new" : `${(offer.reputation_ppm / 10000).toFixed(1)} %`, "n"],
+    [sat(offer.bond_msat), "n"],
+  ], offer.is_live ? "" : "gone")), 8, "no offers yet: grist provide");
+  fill("leases", board.leases.map((lease) => row([
+    lease.lease, lease.job, lease.machine_label, lease.phase, [price(lease.rate), "n"],
+    [lease.books.accepted, "n"], [lease.books.wrong, lease.books.wrong ? "n bad" : "n"], [sat(lease.books.paid_msat), "n"],
+  ])), 8, "no open leases");
+}
+
+/** What people want to read about, as [text, class]. */
+const STORIES = {
+  lease_granted: (e) => [`${e.machine} won ${e.lease} of ${e.job} at ${price(e.rate)}`, ""],
+  lease_closed: (e) => [`${e.lease} is settled (${e.reason}): ${e.party} earned ${sat(e.settlement.paid_msat)} for ${e.settlement.accepted} results`, e.reason === "cheated" ? "bad" : "good"],
+  bond_slashed: (e) => [`${e.party} was proven to cheat and lost its bond of ${sat(e.bond_msat)}`, "bad"],
+  auction_cleared: (e) => [`${e.order}: ${e.won} leases won out of ${e.bids} bids`, ""],
+  job_settled: (e) => [`${e.job} is settled (${e.outcome}): ${sat(e.paid_msat)} paid, ${sat(e.refunded_msat)} back to ${e.buyer}`, "good"],
+  machine_lost: (e) => [`${e.machine} is no longer heard of`, "bad"],
+  machine_back: (e) => [`${e.machine} is back`, ""],
+};
+
+function tell(placed) {
+  const [kind, event] = Object.entries(placed.event)[0];
+  const story = STORIES[kind]?.(event);
+  if (!story) return;
+  const li = document.createElement("li");
+  const time = document.createElement("time");
+  time.textContent = new Date(Number(placed.at_ms)).toLocaleTimeString();
+  const text = document.createElement("span");
+  [text.textContent, text.className] = story;
+  li.append(time, text);
+  at("feed").prepend(li);
+  while (at("feed").children.length > 50) at("feed").lastChild.remove();
+}
+
+let isDue = true;
+let isShowing = false;
+async function refresh() {
+  if (!isDue || isShowing) return;
+  [isDue, isShowing] = [false, true];
+  try {
+    await showBoard();
+  } catch {
+    isDue = true;
+  }
+  isShowing = false;
+}
+
+const stream = new EventSource("/v1/events");
+const live = (on) => {
+  at("live").textContent = on ? "live" : "reconnecting";
+  at("live").classList.toggle("on", on);
+};
+stream.onopen = () => { isDue = true; live(true); };
+stream.onerror = () => live(false);
+stream.onmessage = (message) => {
+  tell(JSON.parse(message.data));
+  isDue = true;
+};
+// Many events come at once; the board is asked for twice a second at most. Tasks finish without public events.
+setInterval(refresh, 500);
+setInterval(() => { isDue = true; }, 2000);
+refresh();
