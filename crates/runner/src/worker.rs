@@ -421,11 +421,17 @@ impl Blobs {
     /// The messages that send what is missing, and the task that names what is sent.
     fn send(&mut self, input: &TaskInput) -> Result<(Vec<Message>, WireTask), WorkerError> {
         let mut messages = Vec::new();
-        let needed_bytes: u64 = input.files.values().chain([&input.stdin]).map(blob_bytes).sum();
+        let contents: BTreeMap<_, _> =
+            input.files.values().chain([&input.stdin]).map(|bytes| (address(bytes), bytes)).collect();
+        let needed_bytes: u64 = contents.values().map(|bytes| bytes.len() as u64).sum();
         if needed_bytes > self.max_bytes {
             return Err(WorkerError::Inputs { needed_bytes, limit_bytes: self.max_bytes });
         }
-        if self.bytes.saturating_add(needed_bytes) > self.max_bytes {
+        // The limit is on contents: what it takes to find those of one task is on top.
+        let all_bytes: u64 = contents.values().map(|bytes| blob_bytes(bytes)).sum();
+        let missing = contents.iter().filter(|(address, _)| !self.sent.contains_key(address));
+        let missing_bytes: u64 = missing.map(|(_, bytes)| blob_bytes(bytes)).sum();
+        if self.bytes.saturating_add(missing_bytes) > self.max_bytes.max(all_bytes) {
             for blob in std::mem::take(&mut self.sent).into_values() {
                 messages
                     .push(Message { request: Request::Forget { blob: blob.number }, body: Arc::from([]) });
@@ -442,7 +448,7 @@ impl Blobs {
     }
 
     fn send_one(&mut self, bytes: &Arc<[u8]>, messages: &mut Vec<Message>) -> u64 {
-        let address = (bytes.as_ptr() as usize, bytes.len());
+        let address = address(bytes);
         if let Some(blob) = self.sent.get(&address) {
             return blob.number;
         }
@@ -453,6 +459,11 @@ impl Blobs {
         messages.push(Message { request: Request::Put { blob }, body: bytes.clone() });
         blob
     }
+}
+
+/// The same content has the same address for as long as it is kept.
+fn address(bytes: &Arc<[u8]>) -> (usize, usize) {
+    (bytes.as_ptr() as usize, bytes.len())
 }
 
 /// What an input takes in the worker: its bytes and what it takes to find them, or empty ones would pile up.

@@ -111,6 +111,21 @@ fn a_task_gets_the_memory_that_it_was_promised_and_no_more() {
 }
 
 #[test]
+fn inputs_that_fill_a_worker_to_the_byte_are_taken() {
+    let fitting = |input_bytes| WorkerConfig { input_bytes, ..config() };
+    let task = input();
+    let bytes = task.files.values().chain([&task.stdin]).map(|bytes| bytes.len() as u64).sum();
+    for (input_bytes, fits) in [(bytes, true), (bytes - 1, false)] {
+        let path = Path::new(env!("CARGO_BIN_EXE_runner-worker"));
+        let mut worker = Worker::spawn(path, &[], fitting(input_bytes)).unwrap();
+        let module = load_into(&mut worker, program(programs::HELLO));
+        for _ in 0..2 {
+            assert_eq!(worker.run(module, &task, &limits()).is_ok(), fits, "{input_bytes} of {bytes} bytes");
+        }
+    }
+}
+
+#[test]
 fn inputs_larger_than_a_worker_takes_are_refused() {
     let (mut worker, module) = loaded(programs::HELLO);
     let mut task = input();
