@@ -20,17 +20,17 @@ const FIRST_WAIT_MS: u64 = 1_500;
 /// The longest.
 const LONGEST_WAIT_MS: u64 = 12_000;
 /// How long the market lets a poll wait, in milliseconds.
-pub const POLL_MS: u64 = 5_000;
+pub(crate) const POLL_MS: u64 = 5_000;
 
 /// Questions that are not answered, each with what it is for.
 #[derive(Debug)]
-pub struct Caller<P> {
+pub(crate) struct Caller<P> {
     peer: Peer,
     life: u32,
     next: u64,
     calls: BTreeMap<u64, Call<P>>,
     /// The newest head that came with an answer.
-    pub seen: Option<SignedHead>,
+    pub(crate) seen: Option<SignedHead>,
 }
 
 #[derive(Debug)]
@@ -43,7 +43,7 @@ struct Call<P> {
 
 /// How a question ended.
 #[derive(Debug)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// With this answer.
     Answer(Rc<Response>),
     /// Nobody knows.
@@ -52,23 +52,23 @@ pub enum Ended {
 
 impl<P> Caller<P> {
     /// Nothing is asked yet.
-    pub fn new(peer: Peer) -> Caller<P> {
+    pub(crate) fn new(peer: Peer) -> Caller<P> {
         Caller { peer, life: 0, next: 0, calls: BTreeMap::new(), seen: None }
     }
 
     /// Which life this is.
-    pub fn life(&self) -> u32 {
+    pub(crate) fn life(&self) -> u32 {
         self.life
     }
 
     /// A crash: answers to what was asked before mean nothing any more.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.life += 1;
         self.calls.clear();
     }
 
     /// Asks, after a while.
-    pub fn ask(&mut self, stage: &mut Stage, after_ms: u64, request: Request, purpose: P) {
+    pub(crate) fn ask(&mut self, stage: &mut Stage, after_ms: u64, request: Request, purpose: P) {
         let number = self.next;
         self.next += 1;
         let is_poll = matches!(request, Request::Work(..));
@@ -82,7 +82,7 @@ impl<P> Caller<P> {
     }
 
     /// Sends again what is not answered; says what nobody will answer.
-    pub fn retry(&mut self, stage: &mut Stage, ticket: Ticket) -> Option<(P, Ended)> {
+    pub(crate) fn retry(&mut self, stage: &mut Stage, ticket: Ticket) -> Option<(P, Ended)> {
         if ticket.life != self.life {
             return None;
         }
@@ -98,7 +98,7 @@ impl<P> Caller<P> {
     }
 
     /// Takes an answer; late and repeated ones are dropped.
-    pub fn answered(&mut self, ticket: Ticket, response: Rc<Response>) -> Option<(P, Ended)> {
+    pub(crate) fn answered(&mut self, ticket: Ticket, response: Rc<Response>) -> Option<(P, Ended)> {
         if ticket.life != self.life || matches!(*response, Response::Busy) {
             return None;
         }
@@ -112,13 +112,13 @@ impl<P> Caller<P> {
     }
 
     /// The newest public head that was seen, for statements.
-    pub fn seen(&self) -> Option<Head> {
+    pub(crate) fn seen(&self) -> Option<Head> {
         self.seen.map(|signed| signed.head)
     }
 }
 
 /// Signs a statement by a clock.
-pub fn sign(
+pub(crate) fn sign(
     key: &SecretKey,
     venue: PublicKey,
     clock: TimeMs,

@@ -50,13 +50,13 @@ pub struct WrongResults {
 
 /// See the [module](self).
 #[derive(Debug, Default)]
-pub struct Checker {
+pub(crate) struct Checker {
     /// What did not hold.
-    pub violations: Vec<String>,
+    pub(crate) violations: Vec<String>,
     /// Deposits by party.
-    pub deposits: BTreeMap<PartyId, u64>,
+    pub(crate) deposits: BTreeMap<PartyId, u64>,
     /// Withdrawals that arrived, with their fees, by party.
-    pub withdrawn: BTreeMap<PartyId, u64>,
+    pub(crate) withdrawn: BTreeMap<PartyId, u64>,
     sabotage: Option<Sabotage>,
     books: Books,
     last: EventCursor,
@@ -96,7 +96,8 @@ impl Books {
                 *self.balances.entry(posting.credit).or_default() += amount;
             }
             PostingState::Voided => {
-                let pending = self.pending.remove(&posting.transfer).ok_or(format!("{posting:?} was never made"))?;
+                let pending =
+                    self.pending.remove(&posting.transfer).ok_or(format!("{posting:?} was never made"))?;
                 *self.promised.entry(posting.debit).or_default() -= i128::from(pending.amount.0);
             }
         }
@@ -114,17 +115,17 @@ impl Books {
 
 impl Checker {
     /// A checker, perhaps of a world in which a test breaks a rule.
-    pub fn new(sabotage: Option<Sabotage>) -> Checker {
+    pub(crate) fn new(sabotage: Option<Sabotage>) -> Checker {
         Checker { sabotage, ..Checker::default() }
     }
 
     /// Hashes of everything that the market said, in order.
-    pub fn history(&self) -> impl Iterator<Item = &Digest> {
+    pub(crate) fn history(&self) -> impl Iterator<Item = &Digest> {
         self.history.iter()
     }
 
     /// Notes what did not hold.
-    pub fn violation(&mut self, what: String) {
+    pub(crate) fn violation(&mut self, what: String) {
         if self.violations.len() < VIOLATIONS_MAX {
             self.violations.push(what);
         }
@@ -139,7 +140,7 @@ impl Checker {
     }
 
     /// The market has said this to the world.
-    pub fn released(&mut self, events: &[Arc<PlacedEvent>], floor: &Floor, head: SignedHead) {
+    pub(crate) fn released(&mut self, events: &[Arc<PlacedEvent>], floor: &Floor, head: SignedHead) {
         for event in events {
             self.take(event);
         }
@@ -150,13 +151,13 @@ impl Checker {
         if u128::from(ledger.held().0) != ledger.liabilities() {
             self.violation("the node's money is not what the market owes".into());
         }
-        if self.batches % FULL_CHECK_EVERY == 0 {
+        if self.batches.is_multiple_of(FULL_CHECK_EVERY) {
             self.check_floor(floor);
         }
     }
 
     /// The market is back: what it replayed has to be what it said before, and nothing acknowledged may be missing.
-    pub fn recovered(&mut self, floor: &Floor) {
+    pub(crate) fn recovered(&mut self, floor: &Floor) {
         let start = EventCursor { position: 0, index: u32::MAX };
         let replayed = floor.recent().after(start, usize::MAX).unwrap_or_default();
         let known = self.history.len();
@@ -170,14 +171,17 @@ impl Checker {
         }
         let newest = self.acknowledged.values().max().copied().unwrap_or_default();
         if floor.durable() < newest {
-            self.violation(format!("entry {newest} was acknowledged and is lost; {} is the last", floor.durable()));
+            self.violation(format!(
+                "entry {newest} was acknowledged and is lost; {} is the last",
+                floor.durable()
+            ));
         }
         self.check_heads(floor);
         self.check_floor(floor);
     }
 
     /// A promise that a statement is durable.
-    pub fn acknowledged(&mut self, digest: &Digest, admitted: &Admitted) {
+    pub(crate) fn acknowledged(&mut self, digest: &Digest, admitted: &Admitted) {
         let before = self.acknowledged.insert(*digest, admitted.position);
         if before.is_some_and(|before| before != admitted.position) {
             self.violation(format!("one statement stands at {before:?} and at {}", admitted.position));
@@ -193,7 +197,9 @@ impl Checker {
         self.history.push(digest_of(placed));
         match &placed.event {
             Event::Posted { posting } => {
-                if matches!(posting.state, PostingState::Posted { .. }) && self.strikes(Sabotage::DropsPosting) {
+                if matches!(posting.state, PostingState::Posted { .. })
+                    && self.strikes(Sabotage::DropsPosting)
+                {
                     return;
                 }
                 if let Err(why) = self.books.take(*posting) {
@@ -238,21 +244,26 @@ impl Checker {
 
     /// Every head that was shown has to be one that the log passed through.
     fn check_heads(&mut self, floor: &Floor) {
-        let strangers: Vec<u64> =
-            self.heads.values().filter(|head| !floor.log().passed_through(head)).map(|head| head.size).collect();
+        let strangers: Vec<u64> = self
+            .heads
+            .values()
+            .filter(|head| !floor.log().passed_through(head))
+            .map(|head| head.size)
+            .collect();
         for size in strangers {
             self.violation(format!("the log never passed through the head of size {size} that was shown"));
         }
     }
 
     /// Everything is over.
-    pub fn finish(&mut self, floor: &Floor, journaled: &BTreeMap<Digest, u64>) {
+    pub(crate) fn finish(&mut self, floor: &Floor, journaled: &BTreeMap<Digest, u64>) {
         self.check_floor(floor);
         self.check_heads(floor);
         if self.strikes(Sabotage::ForgetsStatement) {
             self.acknowledged.insert(Digest([0; 32]), 1);
         }
-        let missing = self.acknowledged.iter().filter(|(digest, at)| journaled.get(*digest) != Some(*at)).count();
+        let missing =
+            self.acknowledged.iter().filter(|(digest, at)| journaled.get(*digest) != Some(*at)).count();
         if missing > 0 {
             self.violation(format!("{missing} acknowledged statements are not where they were said to be"));
         }
@@ -267,7 +278,7 @@ impl Checker {
     }
 
     /// Looks at every result that stands. `truth_of` says what is right, `group_of` who knows whom.
-    pub fn check_results(
+    pub(crate) fn check_results(
         &mut self,
         floor: &Floor,
         truth_of: impl Fn(&Job, u32) -> TaskResult,

@@ -1,7 +1,7 @@
 //! The market as a whole on a seeded clock, network, disk and payments, with faults and cheats on every side.
 //!
 //! What runs is the production code: the venue with its journal, recovery, keeper, liveness and payments, and the
-//! provider's agent. They do no I/O and read no clock, so a world is a queue of events, and a seed is all that it takes to
+//! agents of provider and buyer. They do no I/O and read no clock, so a world is a queue of events, and a seed is all that it takes to
 //! run it again. Why this is our own loop is in `docs/adr/0004-own-simulation-loop.md`.
 //!
 //! | file | what |
@@ -21,14 +21,14 @@
 #![forbid(unsafe_code)]
 
 mod caller;
-pub mod checker;
 pub mod cheat;
+pub mod checker;
 mod machine;
 mod market_host;
 pub mod operator;
 mod party;
 pub mod plan;
 pub mod report;
-pub mod rng;
-pub mod stage;
+mod rng;
+mod stage;
 pub mod world;

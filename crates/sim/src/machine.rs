@@ -50,22 +50,22 @@ struct Worker {
 }
 
 /// What was sealed where, as a spy among the machines knows it.
-pub type Spied = BTreeMap<(Digest, u32), (Digest, Digest, TaskResult)>;
+pub(crate) type Spied = BTreeMap<(Digest, u32), (Digest, Digest, TaskResult)>;
 
 /// A machine and what is around it.
-pub struct Machine {
+pub(crate) struct Machine {
     /// Its number in the world.
     index: usize,
     /// Its key.
-    pub key: SecretKey,
+    pub(crate) key: SecretKey,
     /// Its owner's number in the world.
-    pub owner: usize,
+    pub(crate) owner: usize,
     /// What was planned for it.
-    pub plan: MachinePlan,
+    pub(crate) plan: MachinePlan,
     /// Who it is, once it is certified.
-    pub identity: Option<Identity>,
+    pub(crate) identity: Option<Identity>,
     /// What its owner spent on honest work.
-    pub spent: Msat,
+    pub(crate) spent: Msat,
     role: OfferRole,
     venue: PublicKey,
     cheat: Option<Cheat>,
@@ -82,30 +82,30 @@ pub struct Machine {
 }
 
 /// What a machine is made of.
-pub struct Parts {
+pub(crate) struct Parts {
     /// Its number in the world.
-    pub index: usize,
+    pub(crate) index: usize,
     /// Its key.
-    pub key: SecretKey,
+    pub(crate) key: SecretKey,
     /// Its owner's number in the world.
-    pub owner: usize,
+    pub(crate) owner: usize,
     /// What it sells.
-    pub role: OfferRole,
+    pub(crate) role: OfferRole,
     /// The plan.
-    pub plan: MachinePlan,
+    pub(crate) plan: MachinePlan,
     /// The venue.
-    pub venue: PublicKey,
+    pub(crate) venue: PublicKey,
     /// How it cheats.
-    pub cheat: Option<Cheat>,
+    pub(crate) cheat: Option<Cheat>,
     /// With whom.
-    pub group: u64,
+    pub(crate) group: u64,
     /// Its clock less the true time.
-    pub skew_ms: i64,
+    pub(crate) skew_ms: i64,
 }
 
 impl Machine {
     /// A machine that is not switched on.
-    pub fn new(parts: Parts) -> Machine {
+    pub(crate) fn new(parts: Parts) -> Machine {
         let Parts { index, key, owner, role, plan, venue, cheat, group, skew_ms } = parts;
         Machine {
             index,
@@ -130,8 +130,12 @@ impl Machine {
     }
 
     /// Everything that it has to sell.
-    pub fn capacity(&self) -> Resources {
-        Resources { cpu_milli: self.plan.cores * 1_000, memory_mib: self.plan.cores * 1_024, ..Resources::default() }
+    pub(crate) fn capacity(&self) -> Resources {
+        Resources {
+            cpu_milli: self.plan.cores * 1_000,
+            memory_mib: self.plan.cores * 1_024,
+            ..Resources::default()
+        }
     }
 
     fn clock(&self, stage: &Stage) -> TimeMs {
@@ -162,7 +166,7 @@ impl Machine {
     }
 
     /// The process ends; the disk may be lost with it.
-    pub fn crash(&mut self, loses_disk: bool) {
+    pub(crate) fn crash(&mut self, loses_disk: bool) {
         self.agent = None;
         self.caller.forget();
         self.workers.clear();
@@ -172,12 +176,12 @@ impl Machine {
     }
 
     /// Which life its process is in.
-    pub fn life(&self) -> u32 {
+    pub(crate) fn life(&self) -> u32 {
         self.caller.life()
     }
 
     /// Something happens at the machine.
-    pub fn happens(&mut self, stage: &mut Stage, spied: &mut Spied, life: u32, event: MachineEvent) {
+    pub(crate) fn happens(&mut self, stage: &mut Stage, spied: &mut Spied, life: u32, event: MachineEvent) {
         if let MachineEvent::Start = event {
             let Some(identity) = self.identity.filter(|_| self.agent.is_none()) else { return };
             let secrets = Secrets::of_machine(&self.key);
@@ -202,7 +206,7 @@ impl Machine {
     }
 
     /// An answer arrives.
-    pub fn answered(
+    pub(crate) fn answered(
         &mut self,
         stage: &mut Stage,
         spied: &mut Spied,
@@ -215,7 +219,7 @@ impl Machine {
     }
 
     /// It is time to ask again.
-    pub fn retry(&mut self, stage: &mut Stage, spied: &mut Spied, ticket: crate::stage::Ticket) {
+    pub(crate) fn retry(&mut self, stage: &mut Stage, spied: &mut Spied, ticket: crate::stage::Ticket) {
         if let Some((purpose, ended)) = self.caller.retry(stage, ticket) {
             self.take(stage, spied, purpose, ended);
         }
@@ -274,7 +278,9 @@ impl Machine {
                 let is_ready = !(stage.is_rough && stage.rng.happens(10_000));
                 self.later(stage, COMPILE_MS, MachineEvent::Worker(lease, is_ready));
             }
-            Action::StopWorker { lease } => drop(self.workers.remove(&lease)),
+            Action::StopWorker { lease } => {
+                self.workers.remove(&lease);
+            }
             Action::Run { lease, attempt, task, .. } => {
                 if let Some(worker) = self.workers.get_mut(&lease) {
                     worker.queue.push_back((attempt, task));
@@ -299,7 +305,7 @@ impl Machine {
                 self.caller.ask(stage, 0, Request::Blob(output), Purpose::Upload(output));
             }
             Action::Keep(items) => self.kept.extend(items.into_iter().map(|item| (item.key(), item))),
-            Action::Forget(keys) => keys.iter().for_each(|key| drop(self.kept.remove(key))),
+            Action::Forget(keys) => self.kept.retain(|key, _| !keys.contains(key)),
         }
     }
 
@@ -343,7 +349,11 @@ impl Machine {
         let module = worker.spec.module;
         let end = if stage.is_rough && stage.rng.happens(self.plan.crash_ppm) {
             stage.count("task crashed");
-            if stage.rng.happens(500_000) { RunEnd::Crashed } else { RunEnd::Inconclusive(AbandonReason::Memory) }
+            if stage.rng.happens(500_000) {
+                RunEnd::Crashed
+            } else {
+                RunEnd::Inconclusive(AbandonReason::Memory)
+            }
         } else if lies {
             RunEnd::Finished { result: lie(self.group, &module, task), wall_us: LIE_MS * 1_000 }
         } else {
@@ -364,7 +374,9 @@ impl Machine {
         match (&mut command, self.cheat) {
             (Command::RevealResults { .. }, Some(Cheat::NoReveal)) => return,
             (Command::RevealResults { .. }, Some(Cheat::LateReveal)) => after_ms = LATE_MS,
-            (Command::RevealResults { reveals }, Some(Cheat::CopiesSeals)) => self.copy_reveals(spied, reveals),
+            (Command::RevealResults { reveals }, Some(Cheat::CopiesSeals)) => {
+                self.copy_reveals(spied, reveals)
+            }
             (Command::CommitResults { commits }, Some(Cheat::CopiesSeals)) => self.copy_seals(spied, commits),
             (Command::CommitResults { commits }, _) => self.are_spied_on(spied, commits),
             _ => {}
@@ -372,7 +384,8 @@ impl Machine {
         if self.cheat == Some(Cheat::DoubleClaim) {
             self.claim_twice(stage, &command);
         }
-        let quits = self.cheat == Some(Cheat::QuitsBeforeAudit) && matches!(command, Command::CommitResults { .. });
+        let quits =
+            self.cheat == Some(Cheat::QuitsBeforeAudit) && matches!(command, Command::CommitResults { .. });
         self.send(stage, after_ms, command, Purpose::Statement(request));
         let leases: Vec<LeaseId> = self.workers.keys().copied().filter(|_| quits).collect();
         for lease in leases {
@@ -393,7 +406,8 @@ impl Machine {
         let secrets = Secrets::of_machine(&self.key);
         for commit in commits {
             let result = self.kept.get(&KeptKey::Result(commit.attempt));
-            if let (Some(Kept::Result { result, .. }), Some(task)) = (result, self.tasks.get(&commit.attempt)) {
+            if let (Some(Kept::Result { result, .. }), Some(task)) = (result, self.tasks.get(&commit.attempt))
+            {
                 spied.insert(*task, (commit.seal, secrets.result_salt(commit.attempt), *result));
             }
         }
@@ -409,7 +423,8 @@ impl Machine {
 
     fn copy_reveals(&self, spied: &Spied, reveals: &mut [Reveal]) {
         for reveal in reveals {
-            if let Some((_, salt, result)) = self.tasks.get(&reveal.attempt).and_then(|task| spied.get(task)) {
+            if let Some((_, salt, result)) = self.tasks.get(&reveal.attempt).and_then(|task| spied.get(task))
+            {
                 (reveal.salt, reveal.result) = (*salt, *result);
             }
         }

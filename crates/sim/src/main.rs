@@ -34,10 +34,10 @@ struct Args {
     #[arg(long, requires = "seed")]
     trace: bool,
     /// How many machines a world has, as LOW..HIGH.
-    #[arg(long, default_value = "20..120", value_parser = parse_range)]
+    #[arg(long, default_value = "12..400", value_parser = parse_range)]
     machines: Range<u64>,
     /// How many jobs a world has, as LOW..HIGH.
-    #[arg(long, default_value = "6..20", value_parser = parse_range)]
+    #[arg(long, default_value = "6..30", value_parser = parse_range)]
     jobs: Range<u64>,
     /// How long things break in a world, in simulated hours; then everything has to end.
     #[arg(long, default_value_t = 0.15)]
@@ -80,7 +80,7 @@ fn main() -> ExitCode {
     if let Some((seed, _)) = report.violations.first() {
         let Range { start: low, end: high } = &args.machines;
         let Range { start: few, end: many } = &args.jobs;
-        println!(
+        eprintln!(
             "\nreplay: cargo run -p sim --release -- --seed {seed} --trace --machines {low}..{high} --jobs {few}..{many} \
              --hours {}",
             args.hours
@@ -111,7 +111,8 @@ fn run_all(args: &Args, seeds: Range<u64>, size: &Size) -> Report {
         drop(sender);
         for result in results {
             all.push(result);
-            let bad = all.iter().filter(|r| !(r.cheating.violations.is_empty() && r.honest.violations.is_empty()));
+            let bad =
+                all.iter().filter(|r| !(r.cheating.violations.is_empty() && r.honest.violations.is_empty()));
             progress(all.len(), seeds.end - seeds.start, bad.count());
         }
     });
@@ -128,7 +129,7 @@ fn progress(done: usize, seeds: u64, bad: usize) {
         if done as u64 == seeds {
             let _ = writeln!(stderr);
         }
-    } else if done % 50 == 0 {
+    } else if done.is_multiple_of(50) {
         let _ = writeln!(stderr, "{done} of {seeds} seeds, {bad} bad");
     }
 }

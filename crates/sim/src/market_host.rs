@@ -34,16 +34,16 @@ use std::{
 };
 
 /// Small files, so that a short history already has many.
-pub const JOURNAL: Options = Options { segment_bytes: 1 << 19, extent_bytes: 1 << 16 };
+pub(crate) const JOURNAL: Options = Options { segment_bytes: 1 << 19, extent_bytes: 1 << 16 };
 /// Every event is kept, so that a recovered market can be compared with what it said before.
-pub const SETTINGS: Settings = Settings { lost_after_ms: 15_000, recent_events: usize::MAX };
+pub(crate) const SETTINGS: Settings = Settings { lost_after_ms: 15_000, recent_events: usize::MAX };
 /// How often outstanding payments are looked at, in milliseconds.
 const PAYMENTS_MS: u64 = 2_000;
 /// A market that does not start so often in a row, on a sound disk, never will.
 const STARTS_MAX: u32 = 10;
 
 /// The value of a future that never waits, as those of the dev network do.
-pub fn now_or_never<T>(future: impl Future<Output = T>) -> Option<T> {
+pub(crate) fn now_or_never<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),
@@ -58,17 +58,17 @@ struct Parked {
 }
 
 /// See the [module](self).
-pub struct MarketHost {
+pub(crate) struct MarketHost {
     /// Its disk.
-    pub disk: SimulatedDisk,
+    pub(crate) disk: SimulatedDisk,
     /// Its key.
-    pub secret: SecretKey,
+    pub(crate) secret: SecretKey,
     /// The venue, while its process runs.
-    pub venue: Option<Venue<MemoryJournal>>,
+    pub(crate) venue: Option<Venue<MemoryJournal>>,
     /// Its Lightning node.
-    pub node: DevNode,
+    pub(crate) node: DevNode,
     /// Statements taken in, by anybody.
-    pub admitted: u64,
+    pub(crate) admitted: u64,
     life: u32,
     inbox: Vec<(Ticket, Rc<Request>)>,
     own: Vec<CheckedStatement>,
@@ -85,7 +85,7 @@ pub struct MarketHost {
 
 impl MarketHost {
     /// A market that is switched off.
-    pub fn new(secret: SecretKey, node: DevNode) -> MarketHost {
+    pub(crate) fn new(secret: SecretKey, node: DevNode) -> MarketHost {
         MarketHost {
             disk: SimulatedDisk::new(),
             secret,
@@ -107,7 +107,7 @@ impl MarketHost {
     }
 
     /// The process starts: the journal is recovered and replayed.
-    pub fn start(&mut self, stage: &mut Stage, checker: &mut Checker) {
+    pub(crate) fn start(&mut self, stage: &mut Stage, checker: &mut Checker) {
         if self.venue.is_some() {
             return;
         }
@@ -141,7 +141,7 @@ impl MarketHost {
     }
 
     /// The process ends; `crash` says what the disk keeps.
-    pub fn crash(&mut self, stage: &mut Stage, crash: Crash, down_ms: u64) {
+    pub(crate) fn crash(&mut self, stage: &mut Stage, crash: Crash, down_ms: u64) {
         if self.venue.take().is_none() {
             return;
         }
@@ -157,7 +157,7 @@ impl MarketHost {
     }
 
     /// A fault strikes the market.
-    pub fn fault(&mut self, stage: &mut Stage, fault: Fault) {
+    pub(crate) fn fault(&mut self, stage: &mut Stage, fault: Fault) {
         match fault {
             Fault::MarketPowerCut { torn, down_ms } => {
                 let crash = if torn % 2 == 0 { Crash::LoseUnsynced } else { Crash::Torn { seed: torn } };
@@ -182,7 +182,7 @@ impl MarketHost {
     }
 
     /// A question arrives. A market that is down hears nothing.
-    pub fn asked(&mut self, stage: &mut Stage, ticket: Ticket, request: Rc<Request>) {
+    pub(crate) fn asked(&mut self, stage: &mut Stage, ticket: Ticket, request: Rc<Request>) {
         if self.venue.is_none() {
             return stage.count("market unreachable");
         }
@@ -191,7 +191,7 @@ impl MarketHost {
     }
 
     /// The Lightning node has answered.
-    pub fn own(&mut self, stage: &mut Stage, life: u32, duty: &str, command: Command) {
+    pub(crate) fn own(&mut self, stage: &mut Stage, life: u32, duty: &str, command: Command) {
         if life != self.life {
             return;
         }
@@ -200,7 +200,7 @@ impl MarketHost {
     }
 
     /// The operator says something.
-    pub fn say(&mut self, stage: &mut Stage, command: Command) {
+    pub(crate) fn say(&mut self, stage: &mut Stage, command: Command) {
         if let Some(venue) = &mut self.venue {
             self.own.extend(venue.own_statement(stage.now, command));
             self.admit_after(stage, 1);
@@ -216,7 +216,7 @@ impl MarketHost {
     }
 
     /// Takes in everything that has arrived.
-    pub fn admit(&mut self, stage: &mut Stage, checker: &mut Checker, life: u32) {
+    pub(crate) fn admit(&mut self, stage: &mut Stage, checker: &mut Checker, life: u32) {
         let Some(venue) = self.venue.as_mut().filter(|_| life == self.life && !self.is_busy) else { return };
         self.wakes_at = TimeMs(u64::MAX);
         let mut own = venue.chores(stage.now);
@@ -245,7 +245,8 @@ impl MarketHost {
         }
         self.admitted += batch.len() as u64;
         let Ok(results) = venue.admit(stage.now, batch) else { return self.dies(stage) };
-        let waiting = tickets.into_iter().zip(results).map(|((ticket, digest), result)| (ticket, digest, result));
+        let waiting =
+            tickets.into_iter().zip(results).map(|((ticket, digest), result)| (ticket, digest, result));
         self.waiting.extend(waiting);
         self.inbox = reads;
         self.is_busy = true;
@@ -254,7 +255,7 @@ impl MarketHost {
     }
 
     /// Everything that was taken in is durable, and everybody is told.
-    pub fn sync(&mut self, stage: &mut Stage, checker: &mut Checker, life: u32) {
+    pub(crate) fn sync(&mut self, stage: &mut Stage, checker: &mut Checker, life: u32) {
         let Some(venue) = self.venue.as_mut().filter(|_| life == self.life) else { return };
         let Ok(released) = venue.sync(stage.now) else { return self.dies(stage) };
         self.is_busy = false;
@@ -269,9 +270,7 @@ impl MarketHost {
                     stage.count("statement refused: disk full");
                     Response::Busy
                 }
-                Err(Refusal::Rejected(rejection)) => {
-                    Response::Refused { code: rejection.code().to_owned() }
-                }
+                Err(Refusal::Rejected(rejection)) => Response::Refused { code: rejection.code().to_owned() },
             };
             answer(stage, ticket, response);
         }
@@ -284,7 +283,11 @@ impl MarketHost {
     /// Until something is due.
     fn rest(&mut self, stage: &mut Stage) {
         let Some(venue) = &self.venue else { return };
-        let due = if self.inbox.is_empty() && self.own.is_empty() { venue.next_chore(stage.now) } else { stage.now };
+        let due = if self.inbox.is_empty() && self.own.is_empty() {
+            venue.next_chore(stage.now)
+        } else {
+            stage.now
+        };
         // A full disk refuses the venue's own statements too: they are tried again, not at once.
         let soonest = if venue.is_full() { 200 } else { 1 };
         let ms = due.since(stage.now).clamp(soonest, 1_000);
@@ -297,10 +300,8 @@ impl MarketHost {
             if let Request::Work(machine, revision) = &*request {
                 venue.heard(*machine, stage.now);
                 let parked = Parked { ticket, revision: *revision, until: stage.now.plus(POLL_MS) };
-                if let Some(parked) = self.parked.insert(*machine, parked) {
-                    // The same machine asked again: the older question has nobody waiting for it.
-                    drop(parked);
-                }
+                // When the machine has asked before, nobody waits for the older question any more.
+                self.parked.insert(*machine, parked);
                 let floor = venue.read();
                 answer_poll(stage, &floor, &mut self.parked, *machine, true);
                 continue;
@@ -308,6 +309,8 @@ impl MarketHost {
             let floor = venue.read();
             let response = match &*request {
                 Request::Job(job) => floor.job(*job).map(|view| Response::Job(Box::new(view))),
+                Request::Tasks(job) => floor.tasks(*job).map(Response::Tasks),
+                Request::Fetch(digest) => self.blobs.contains(digest).then_some(Response::Stored),
                 Request::Topup(topup) => floor.topup(*topup).map(|(_, view)| Response::Topup(Box::new(view))),
                 Request::Key(key) => Some(Response::Key(floor.key(key))),
                 Request::Blob(digest) => {
@@ -358,7 +361,10 @@ impl MarketHost {
             match now_or_never(payments::carry_out(&self.node, &duty)).flatten() {
                 Some(command) => {
                     let ms = stage.rng.between(1, 200);
-                    stage.after(ms, Event::Own { life: self.life, duty: name_of(&duty), command: Box::new(command) });
+                    stage.after(
+                        ms,
+                        Event::Own { life: self.life, duty: name_of(&duty), command: Box::new(command) },
+                    );
                 }
                 None => drop(self.asked.remove(&name_of(&duty))),
             }

@@ -28,7 +28,13 @@ pub struct OperatorCheats {
 }
 
 /// Tries the operator's cheats on copies of a finished market. `head` is the last that honest clients saw.
-pub fn cheat(disk: &SimulatedDisk, secret: &SecretKey, now: TimeMs, head: SignedHead, rng: &mut Rng) -> OperatorCheats {
+pub(crate) fn cheat(
+    disk: &SimulatedDisk,
+    secret: &SecretKey,
+    now: TimeMs,
+    head: SignedHead,
+    rng: &mut Rng,
+) -> OperatorCheats {
     let Some(statements) = statements_of(disk, secret) else { return OperatorCheats::default() };
     let forked = fork(&statements, secret, now, head, rng);
     let reordered = reorder(&statements, secret, head, rng);

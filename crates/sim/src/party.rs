@@ -9,7 +9,7 @@ use crate::{
     stage::{Event, PartyEvent, Peer, Request, Response, Stage, Ticket},
 };
 use market::{
-    command::{AuditLink, CERTIFICATE_DOMAIN, Command, certificate_message},
+    command::{CERTIFICATE_DOMAIN, Command, certificate_message},
     id::{Digest, JobId, MachineId, PartyId, TopupId},
     job::{JobSpec, TaskLimits, Verification},
     key::{PublicKey, SecretKey, Signature},
@@ -19,15 +19,18 @@ use market::{
     units::{Msat, Rate, Unit},
     verify::{Chain, rounds_for},
 };
-use node::api::{JobView, KeyView, TopupView};
+use node::{
+    api::{KeyView, TopupView},
+    buyer::agent::{Action, Follower, Input, Resume},
+};
 use pay::{LightningNode, PayRequest, dev::DevNode};
 use std::{
     collections::{BTreeMap, VecDeque},
     rc::Rc,
 };
 
-/// How often a buyer looks at a job, in milliseconds.
-const LOOK_MS: u64 = 800;
+/// The longest that a buyer's agent is left alone, in milliseconds.
+const LOOK_MS: u64 = 2_000;
 /// How long a griefing buyer lets a job run.
 const GRIEF_MS: u64 = 12_000;
 
@@ -46,54 +49,57 @@ enum Purpose {
     Step(Step),
     Place(usize),
     Look(usize),
+    Tasks(usize),
+    Fetch(usize, u32),
     Link(usize, u32),
     Other,
 }
 
 /// A job of this buyer.
 #[derive(Debug)]
-pub struct OwnJob {
+pub(crate) struct OwnJob {
     /// The plan.
-    pub plan: JobPlan,
+    pub(crate) plan: JobPlan,
     /// Its module stands for it.
-    pub module: Digest,
+    pub(crate) module: Digest,
     /// Its id, once it is placed.
-    pub job: Option<JobId>,
+    pub(crate) job: Option<JobId>,
     chain: Chain,
-    answered: Option<u32>,
+    /// The production agent that follows it.
+    follower: Option<Follower>,
     is_over: bool,
 }
 
 /// What a world has to do for a party.
 #[derive(Debug)]
-pub enum News {
+pub(crate) enum News {
     /// A machine is certified and can start.
     Certified(usize, PartyId, MachineId),
 }
 
 /// A machine to be certified.
-pub struct OwnMachine {
+pub(crate) struct OwnMachine {
     /// Its number in the world.
-    pub index: usize,
+    pub(crate) index: usize,
     /// Its key.
-    pub key: PublicKey,
+    pub(crate) key: PublicKey,
     /// Its consent.
-    pub consent: Signature,
+    pub(crate) consent: Signature,
     /// What it has.
-    pub capacity: Resources,
+    pub(crate) capacity: Resources,
 }
 
 /// See the [module](self).
-pub struct Party {
+pub(crate) struct Party {
     index: usize,
     /// Its key.
-    pub key: SecretKey,
+    pub(crate) key: SecretKey,
     /// What was planned for it.
-    pub plan: PartyPlan,
+    pub(crate) plan: PartyPlan,
     /// Its id, once it is registered.
-    pub id: Option<PartyId>,
+    pub(crate) id: Option<PartyId>,
     /// Its jobs.
-    pub jobs: Vec<OwnJob>,
+    pub(crate) jobs: Vec<OwnJob>,
     venue: PublicKey,
     wallet: DevNode,
     steps: VecDeque<Step>,
@@ -103,7 +109,7 @@ pub struct Party {
 
 impl Party {
     /// A party that nobody knows yet.
-    pub fn new(
+    pub(crate) fn new(
         index: usize,
         key: SecretKey,
         plan: PartyPlan,
@@ -131,7 +137,7 @@ impl Party {
     }
 
     /// Plans everything that it does by itself.
-    pub fn begin(&mut self, stage: &mut Stage) {
+    pub(crate) fn begin(&mut self, stage: &mut Stage) {
         let start_ms = stage.rng.between(0, 5_000);
         self.later(stage, start_ms, PartyEvent::Step);
         for (n, job) in self.jobs.iter().enumerate() {
@@ -146,7 +152,7 @@ impl Party {
     }
 
     /// Whether it has nothing to wait for any more.
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.steps.is_empty() && self.jobs.iter().all(|job| job.is_over)
     }
 
@@ -155,15 +161,11 @@ impl Party {
     }
 
     /// Something is due.
-    pub fn happens(&mut self, stage: &mut Stage, event: PartyEvent) {
+    pub(crate) fn happens(&mut self, stage: &mut Stage, event: PartyEvent) {
         match event {
             PartyEvent::Step => self.step(stage),
             PartyEvent::Place(n) => self.place(stage, n),
-            PartyEvent::Look(n) => {
-                if let Some(job) = self.jobs.get(n).and_then(|job| job.job) {
-                    self.caller.ask(stage, 0, Request::Job(job), Purpose::Look(n));
-                }
-            }
+            PartyEvent::Look(n) => self.tell(stage, n, Input::Time),
             PartyEvent::Cancel(n) => {
                 if let Some(job) = self.jobs.get(n).and_then(|job| job.job) {
                     self.send(stage, Command::CancelJob { job }, Purpose::Other);
@@ -214,13 +216,18 @@ impl Party {
     }
 
     /// An answer arrives.
-    pub fn answered(&mut self, stage: &mut Stage, ticket: Ticket, response: Rc<Response>) -> Option<News> {
+    pub(crate) fn answered(
+        &mut self,
+        stage: &mut Stage,
+        ticket: Ticket,
+        response: Rc<Response>,
+    ) -> Option<News> {
         let (purpose, ended) = self.caller.answered(ticket, response)?;
         self.take(stage, purpose, ended)
     }
 
     /// It is time to ask again.
-    pub fn retry(&mut self, stage: &mut Stage, ticket: Ticket) -> Option<News> {
+    pub(crate) fn retry(&mut self, stage: &mut Stage, ticket: Ticket) -> Option<News> {
         let (purpose, ended) = self.caller.retry(stage, ticket)?;
         self.take(stage, purpose, ended)
     }
@@ -233,12 +240,27 @@ impl Party {
         match purpose {
             Purpose::Step(step) => return self.stepped(stage, step, response),
             Purpose::Place(n) => self.placed(stage, n, response),
-            Purpose::Look(n) => self.looked(stage, n, response),
+            Purpose::Look(n) => {
+                let view = match response {
+                    Some(Response::Job(view)) => Some(view.clone()),
+                    _ => None,
+                };
+                self.tell(stage, n, Input::Looked(view));
+            }
+            Purpose::Tasks(n) => {
+                let tasks = match response {
+                    Some(Response::Tasks(tasks)) => Some(tasks.clone()),
+                    _ => None,
+                };
+                self.tell(stage, n, Input::Tasks(tasks));
+            }
+            Purpose::Fetch(n, task) => {
+                let is_here = matches!(response, Some(Response::Stored));
+                self.tell(stage, n, Input::Fetched { task, is_here });
+            }
             Purpose::Link(n, round) => {
-                let is_answered = response.is_some();
-                if let Some(job) = self.jobs.get_mut(n).filter(|_| !is_answered) {
-                    job.answered = job.answered.filter(|answered| *answered != round);
-                }
+                let is_accepted = matches!(response, Some(Response::Accepted(_)));
+                self.tell(stage, n, Input::Submitted { round, is_accepted });
             }
             Purpose::Other => {}
         }
@@ -306,7 +328,8 @@ impl Party {
             return true;
         }
         if let Some(bolt11) = &view.bolt11 {
-            let request = PayRequest { bolt11: bolt11.clone(), amount: view.amount_msat, max_fee: Msat(100_000) };
+            let request =
+                PayRequest { bolt11: bolt11.clone(), amount: view.amount_msat, max_fee: Msat(100_000) };
             // Asking twice pays once; what became of it shows in the top-up.
             let _ = now_or_never(self.wallet.pay(request));
         }
@@ -334,8 +357,9 @@ impl Party {
             Some(Response::Accepted(accepted)) => {
                 if let Reply::Order { job, .. } = accepted.reply {
                     own.job = Some(job);
+                    own.follower = Some(Follower::new(job, Some(own.chain), Resume::default(), true));
                 }
-                self.later(stage, LOOK_MS, PartyEvent::Look(n));
+                self.tell(stage, n, Input::Time);
                 if is_griefing {
                     self.later(stage, GRIEF_MS, PartyEvent::Cancel(n));
                 }
@@ -353,27 +377,40 @@ impl Party {
         }
     }
 
-    fn looked(&mut self, stage: &mut Stage, n: usize, response: Option<&Response>) {
-        if let Some(Response::Job(view)) = response {
-            self.study(stage, n, view);
+    /// Tells a job's agent something and does what it wants.
+    fn tell(&mut self, stage: &mut Stage, n: usize, input: Input) {
+        let Some(own) = self.jobs.get_mut(n) else { return };
+        let (Some(follower), Some(job)) = (&mut own.follower, own.job) else { return };
+        let was_due = input == Input::Time || matches!(input, Input::Looked(_));
+        let actions = follower.handle(stage.now, input);
+        own.is_over |= follower.is_done();
+        if was_due && !own.is_over {
+            let ms = follower.next_wake().since(stage.now).clamp(1, LOOK_MS);
+            self.later(stage, ms, PartyEvent::Look(n));
         }
-        if self.jobs.get(n).is_some_and(|job| !job.is_over) {
-            self.later(stage, LOOK_MS, PartyEvent::Look(n));
+        for action in actions {
+            match action {
+                Action::Look => self.caller.ask(stage, 0, Request::Job(job), Purpose::Look(n)),
+                Action::LookAtTasks => self.caller.ask(stage, 0, Request::Tasks(job), Purpose::Tasks(n)),
+                Action::Fetch { task, result } => {
+                    self.caller.ask(stage, 0, Request::Fetch(result.output), Purpose::Fetch(n, task));
+                }
+                Action::Submit { round, command } => self.reveal(stage, n, round, command),
+                // The simulated buyer's process does not die, and nobody watches it.
+                Action::Keep(_) | Action::Tell(_) => {}
+            }
         }
     }
 
-    fn study(&mut self, stage: &mut Stage, n: usize, view: &JobView) {
-        let cheat = self.plan.cheat;
-        let Some(own) = self.jobs.get_mut(n) else { return };
-        own.is_over |= view.refunded_msat.is_some();
-        let round = view.round_waiting_for_buyer.filter(|round| own.answered != Some(*round));
-        let (Some(round), false) = (round, cheat == Some(Cheat::WithholdsLinks)) else { return };
-        let Some(mut link) = own.chain.link(round) else { return };
-        if cheat == Some(Cheat::FalseLinks) {
-            link = Digest::of(&link.0);
+    /// Reveals a link, or what this buyer makes of it.
+    fn reveal(&mut self, stage: &mut Stage, n: usize, round: u32, mut command: Command) {
+        match (&mut command, self.plan.cheat) {
+            (_, Some(Cheat::WithholdsLinks)) => {
+                return self.tell(stage, n, Input::Submitted { round, is_accepted: true });
+            }
+            (Command::RevealBuyerLink(link), Some(Cheat::FalseLinks)) => link.link = Digest::of(&link.link.0),
+            _ => {}
         }
-        own.answered = Some(round);
-        let command = Command::RevealBuyerLink(AuditLink { job: view.job, round, link });
         self.send(stage, command, Purpose::Link(n, round));
     }
 
@@ -400,7 +437,7 @@ impl Party {
 }
 
 /// A machine's consent to belong to a party.
-pub fn consent(machine: &SecretKey, venue: &PublicKey, party: &PublicKey) -> Signature {
+pub(crate) fn consent(machine: &SecretKey, venue: &PublicKey, party: &PublicKey) -> Signature {
     machine.sign(CERTIFICATE_DOMAIN, &certificate_message(venue, party))
 }
 
@@ -411,7 +448,7 @@ fn own_job(key: &SecretKey, plan: &JobPlan, n: u64) -> OwnJob {
         module: digest("gristmill simulation module"),
         job: None,
         chain: Chain::new(digest("gristmill simulation chain"), rounds_for(plan.tasks)),
-        answered: None,
+        follower: None,
         is_over: false,
     }
 }
@@ -457,13 +494,8 @@ fn job_spec(plan: &JobPlan, module: Digest) -> JobSpec {
         tasks: plan.tasks,
         max_parallel: 1_000,
         retries: 8,
-        duplicate_stragglers: plan.tasks % 2 == 0,
-        limits: TaskLimits {
-            memory_mib: 256,
-            output_bytes: 1_000,
-            fuel: 3_000_000,
-            timeout_ms: 60_000,
-        },
+        duplicate_stragglers: plan.tasks.is_multiple_of(2),
+        limits: TaskLimits { memory_mib: 256, output_bytes: 1_000, fuel: 3_000_000, timeout_ms: 60_000 },
         verification: plan.verification.clone(),
     }
 }

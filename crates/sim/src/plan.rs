@@ -122,7 +122,8 @@ pub struct JobPlan {
     pub slots: u32,
 }
 
-/// Something that breaks.
+/// Something that breaks, for how long in milliseconds.
+#[expect(missing_docs, reason = "the variants say it")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The market's machine loses power; some unsynced sectors may survive.
@@ -148,7 +149,7 @@ impl Plan {
     pub fn draw(seed: u64, size: &Size, focus: Cheat) -> Plan {
         let mut rng = Rng::new(seed, 1);
         let rng = &mut rng;
-        let machines = rng.between(size.machines.start, size.machines.end);
+        let machines = machine_count(rng, &size.machines);
         let jobs = rng.between(size.jobs.start, size.jobs.end);
         let is_rough = rng.happens(800_000);
         let mut parties = Vec::new();
@@ -163,7 +164,8 @@ impl Plan {
         }
         let buyers = (jobs / 3).max(2);
         for buyer in 0..buyers {
-            let jobs = (0..jobs).filter(|job| job % buyers == buyer).map(|_| job_plan(rng, size, focus)).collect();
+            let jobs =
+                (0..jobs).filter(|job| job % buyers == buyer).map(|_| job_plan(rng, size, focus)).collect();
             parties.push(PartyPlan { role: Role::Buyer(jobs), ..provider(rng, 0) });
         }
         add_cast(rng, &mut parties, focus);
@@ -193,6 +195,12 @@ impl Plan {
         }
         plan
     }
+}
+
+/// Small worlds are as likely as large ones: the upper end is halved up to four times.
+fn machine_count(rng: &mut Rng, range: &Range<u64>) -> u64 {
+    let top = (range.end >> rng.between(0, 5)).max(range.start + 1);
+    rng.between(range.start.max(top / 2), top)
 }
 
 fn provider(rng: &mut Rng, machines: u64) -> PartyPlan {
@@ -257,7 +265,8 @@ fn add_cast(rng: &mut Rng, parties: &mut Vec<PartyPlan>, focus: Cheat) {
         Side::Provider => parties.push(cheap(rng)),
         Side::Operator => parties.extend([together(cheap(rng)), together(cheap(rng)), together(cheap(rng))]),
         Side::Validator => {
-            if let Some(validator) = parties.iter_mut().find(|party| matches!(party.role, Role::Validator(_))) {
+            if let Some(validator) = parties.iter_mut().find(|party| matches!(party.role, Role::Validator(_)))
+            {
                 (validator.cheat, validator.is_focus) = (Some(focus), true);
                 if focus == Cheat::ColludingValidator {
                     validator.group = 1_000_000;
@@ -313,7 +322,8 @@ fn faults(rng: &mut Rng, size: &Size, machines: u64, parties: u64) -> Vec<(u64, 
         faults.push((at(rng), fault));
     }
     for _ in 0..rng.between(0, 3) {
-        let fault = Fault::PartyPartition { party: rng.between(0, parties), for_ms: rng.between(1_000, 60_000) };
+        let fault =
+            Fault::PartyPartition { party: rng.between(0, parties), for_ms: rng.between(1_000, 60_000) };
         faults.push((at(rng), fault));
     }
     faults

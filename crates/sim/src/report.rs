@@ -1,8 +1,8 @@
 //! Many seeds, added up.
 
 use crate::{
-    checker::WrongResults,
     cheat::Cheat,
+    checker::WrongResults,
     operator::OperatorCheats,
     plan::{Plan, Size},
     world::{Outcome, run},
@@ -173,7 +173,11 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} seeds, {} worlds, {:.1} simulated hours", self.seeds, self.worlds, self.simulated_hours)?;
+        writeln!(
+            f,
+            "{} seeds, {} worlds, {:.1} simulated hours",
+            self.seeds, self.worlds, self.simulated_hours
+        )?;
         writeln!(f, "{} statements, {} jobs, {} tasks with a result", self.commands, self.jobs, self.tasks)?;
         writeln!(f, "\nfaults")?;
         for (fault, count) in &self.faults {
@@ -187,8 +191,14 @@ impl fmt::Display for Report {
         let OperatorCheats { tried, proven } = self.operator;
         writeln!(f, "  operator forked or rewrote the log {tried} times, proven {proven} times")?;
         let WrongResults { by_collusion, unaudited, cancelled } = self.wrong;
-        writeln!(f, "\nwrong results that stand: {by_collusion} by enough colluders, {unaudited} never audited,")?;
-        writeln!(f, "  {cancelled} in jobs that their buyer cancelled before replicas ran; any other is a violation")?;
+        writeln!(
+            f,
+            "\nwrong results that stand: {by_collusion} by enough colluders, {unaudited} never audited,"
+        )?;
+        writeln!(
+            f,
+            "  {cancelled} in jobs that their buyer cancelled before replicas ran; any other is a violation"
+        )?;
         writeln!(f, "\n{} violations", self.violations.len())?;
         for (seed, what) in self.violations.iter().take(20) {
             writeln!(f, "  seed {seed}: {what}")?;

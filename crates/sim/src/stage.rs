@@ -9,7 +9,7 @@ use market::{
     units::TimeMs,
     verify::{Exit, TaskResult},
 };
-use node::api::{Accepted, JobView, KeyView, TopupView, WorkView};
+use node::api::{Accepted, JobView, KeyView, TaskView, TopupView, WorkView};
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
@@ -17,11 +17,11 @@ use std::{
 };
 
 /// The time at which every world begins.
-pub const EPOCH: TimeMs = TimeMs(1_800_000_000_000);
+pub(crate) const EPOCH: TimeMs = TimeMs(1_800_000_000_000);
 
 /// Somebody who talks to the market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Peer {
+pub(crate) enum Peer {
     /// A machine, counted over the world.
     Machine(usize),
     /// A party's client.
@@ -30,18 +30,18 @@ pub enum Peer {
 
 /// Which question of which life of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticket {
+pub(crate) struct Ticket {
     /// Who asks.
-    pub peer: Peer,
+    pub(crate) peer: Peer,
     /// Its life: a crash begins another.
-    pub life: u32,
+    pub(crate) life: u32,
     /// Counts its questions.
-    pub number: u64,
+    pub(crate) number: u64,
 }
 
 /// What is asked of the market.
 #[derive(Debug, Clone)]
-pub enum Request {
+pub(crate) enum Request {
     /// To accept a statement.
     Statement(Statement),
     /// A machine's work, once it has another revision.
@@ -50,6 +50,10 @@ pub enum Request {
     Topup(TopupId),
     /// A job.
     Job(JobId),
+    /// The tasks of a job.
+    Tasks(JobId),
+    /// An output.
+    Fetch(Digest),
     /// What a key is here.
     Key(PublicKey),
     /// To store an output.
@@ -58,7 +62,7 @@ pub enum Request {
 
 /// What the market answers.
 #[derive(Debug, Clone)]
-pub enum Response {
+pub(crate) enum Response {
     /// The statement was accepted.
     Accepted(Box<Accepted>),
     /// The statement was refused for good.
@@ -73,13 +77,15 @@ pub enum Response {
     Job(Box<JobView>),
     /// What a key is here.
     Key(Option<KeyView>),
-    /// The output is stored.
+    /// The tasks of a job.
+    Tasks(Vec<TaskView>),
+    /// The output is stored, or here it is.
     Stored,
 }
 
 /// What happens at a machine.
 #[derive(Debug, Clone)]
-pub enum MachineEvent {
+pub(crate) enum MachineEvent {
     /// Its process starts.
     Start,
     /// Its agent wanted to be called.
@@ -92,7 +98,7 @@ pub enum MachineEvent {
 
 /// What happens at a party's client.
 #[derive(Debug, Clone)]
-pub enum PartyEvent {
+pub(crate) enum PartyEvent {
     /// It goes on with what it has to do first.
     Step,
     /// A job is to be placed.
@@ -109,7 +115,7 @@ pub enum PartyEvent {
 
 /// What comes next.
 #[derive(Debug, Clone)]
-pub enum Event {
+pub(crate) enum Event {
     /// A question reaches the market.
     Asked(Ticket, Rc<Request>),
     /// An answer reaches its peer.
@@ -138,7 +144,7 @@ pub enum Event {
 
 impl Event {
     /// What kind of event it is, and whose.
-    pub fn label(&self) -> (&'static str, u64) {
+    pub(crate) fn label(&self) -> (&'static str, u64) {
         let of = |ticket: &Ticket| match ticket.peer {
             Peer::Machine(machine) => machine as u64,
             Peer::Party(party) => party as u64 | 1 << 32,
@@ -188,15 +194,15 @@ impl Ord for Next {
 }
 
 /// See the [module](self).
-pub struct Stage {
+pub(crate) struct Stage {
     /// The true time.
-    pub now: TimeMs,
+    pub(crate) now: TimeMs,
     /// Chance.
-    pub rng: Rng,
+    pub(crate) rng: Rng,
     /// Whether things still break.
-    pub is_rough: bool,
+    pub(crate) is_rough: bool,
     /// What went wrong, by name.
-    pub faults: BTreeMap<&'static str, u64>,
+    pub(crate) faults: BTreeMap<&'static str, u64>,
     queue: BinaryHeap<Reverse<Next>>,
     sequence: u64,
     loss_ppm: u32,
@@ -206,7 +212,7 @@ pub struct Stage {
 
 impl Stage {
     /// The stage of a plan, at the beginning of time.
-    pub fn new(plan: &Plan) -> Stage {
+    pub(crate) fn new(plan: &Plan) -> Stage {
         Stage {
             now: EPOCH,
             rng: Rng::new(plan.seed, 2),
@@ -221,37 +227,37 @@ impl Stage {
     }
 
     /// Something is to happen after a while.
-    pub fn after(&mut self, ms: u64, event: Event) {
+    pub(crate) fn after(&mut self, ms: u64, event: Event) {
         self.sequence += 1;
         self.queue.push(Reverse(Next { at: self.now.plus(ms), sequence: self.sequence, event }));
     }
 
     /// What happens next; time goes on to it.
-    pub fn next(&mut self) -> Option<Event> {
+    pub(crate) fn next(&mut self) -> Option<Event> {
         let Reverse(next) = self.queue.pop()?;
         self.now = next.at;
         Some(next.event)
     }
 
     /// Counts a fault.
-    pub fn count(&mut self, fault: &'static str) {
+    pub(crate) fn count(&mut self, fault: &'static str) {
         *self.faults.entry(fault).or_default() += 1;
     }
 
     /// Cuts a peer off for a while.
-    pub fn cut_off(&mut self, peer: Peer, for_ms: u64) {
+    pub(crate) fn cut_off(&mut self, peer: Peer, for_ms: u64) {
         self.cut_off.insert(peer, self.now.plus(for_ms));
     }
 
     /// Nothing breaks any more.
-    pub fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.is_rough = false;
         (self.loss_ppm, self.duplicate_ppm) = (0, 0);
         self.cut_off.clear();
     }
 
     /// Carries a message between a peer and the market: late, twice, out of order, or not at all.
-    pub fn carry(&mut self, peer: Peer, event: &Event) {
+    pub(crate) fn carry(&mut self, peer: Peer, event: &Event) {
         if self.cut_off.get(&peer).is_some_and(|until| self.now < *until) {
             return self.count("message cut off");
         }
@@ -274,13 +280,13 @@ impl Stage {
 }
 
 /// What an honest machine finds: the job's module stands for the job.
-pub fn truth(module: &Digest, task: u32) -> TaskResult {
+pub(crate) fn truth(module: &Digest, task: u32) -> TaskResult {
     let output = Digest::of_parts("gristmill simulation truth", &[&module.0, &task.to_le_bytes()]);
     TaskResult { exit: Exit::Code(0), output, fuel: 900_000 + output.to_u64() % 100_000 }
 }
 
 /// What the liars of a group agree on.
-pub fn lie(group: u64, module: &Digest, task: u32) -> TaskResult {
+pub(crate) fn lie(group: u64, module: &Digest, task: u32) -> TaskResult {
     let parts: [&[u8]; 3] = [&group.to_le_bytes(), &module.0, &task.to_le_bytes()];
     TaskResult { output: Digest::of_parts("gristmill simulation lie", &parts), ..truth(module, task) }
 }

@@ -1,8 +1,8 @@
 //! A world: the market, its machines and parties, and the loop that runs them.
 
 use crate::{
-    checker::{Checker, Sabotage, WrongResults},
     cheat::Side,
+    checker::{Checker, Sabotage, WrongResults},
     machine::{Machine, Parts, Spied},
     market_host::{JOURNAL, MarketHost, SETTINGS},
     operator::{self, OperatorCheats},
@@ -27,7 +27,10 @@ use node::{
     provider::agent::Identity,
     venue::{NoArchive, Venue},
 };
-use pay::{LightningNode, dev::{Chaos, DevNetwork}};
+use pay::{
+    LightningNode,
+    dev::{Chaos, DevNetwork},
+};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -216,7 +219,8 @@ impl<'a> World<'a> {
                     }
                 }
                 Peer::Party(party) => {
-                    let news = self.parties.get_mut(party).and_then(|party| party.answered(stage, ticket, response));
+                    let news =
+                        self.parties.get_mut(party).and_then(|party| party.answered(stage, ticket, response));
                     self.hear(news);
                 }
             },
@@ -298,7 +302,8 @@ impl<'a> World<'a> {
         self.market.disk.set_capacity(None);
         self.market.disk.set_failing_syncs(false);
         for number in 0..RESCUERS {
-            let machines = vec![crate::plan::MachinePlan { price_msat: 1_400, speed_pct: 200, cores: 64, crash_ppm: 0 }];
+            let machines =
+                vec![crate::plan::MachinePlan { price_msat: 1_400, speed_pct: 200, cores: 64, crash_ppm: 0 }];
             let role = if number % 2 == 0 { Role::Provider(machines) } else { Role::Validator(machines) };
             let group = 2_000_000 + number as u64;
             let plan =
@@ -351,7 +356,9 @@ impl<'a> World<'a> {
     }
 
     fn finish(mut self) -> Outcome {
-        self.checker.history().for_each(|digest| drop(self.trace.update(&digest.0)));
+        for digest in self.checker.history() {
+            self.trace.update(&digest.0);
+        }
         let mut outcome = Outcome {
             trace: Digest(*self.trace.finalize().as_bytes()),
             simulated_ms: self.stage.now.since(EPOCH),
@@ -379,7 +386,8 @@ impl<'a> World<'a> {
         outcome.commands = floor.position();
         outcome.jobs = floor.state().jobs.len() as u64;
         let done = |job: &market::engine::state::Job| {
-            job.tasks.iter().filter(|task| matches!(task.outcome, Some(TaskOutcome::Done { .. }))).count() as u64
+            job.tasks.iter().filter(|task| matches!(task.outcome, Some(TaskOutcome::Done { .. }))).count()
+                as u64
         };
         outcome.tasks = floor.state().jobs.iter().map(|(_, job)| done(job)).sum();
         if is_clean {
@@ -414,7 +422,8 @@ impl<'a> World<'a> {
     fn journaled(&mut self, venue: &Venue<MemoryJournal>) -> BTreeMap<Digest, u64> {
         let mut journaled = BTreeMap::new();
         for entry in venue.journal().read(Position(1)) {
-            let statement = entry.ok().and_then(|entry| Some((entry.position.0, Statement::from_bytes(&entry.payload)?)));
+            let statement =
+                entry.ok().and_then(|entry| Some((entry.position.0, Statement::from_bytes(&entry.payload)?)));
             let Some((position, statement)) = statement else {
                 self.checker.violation("an entry of the journal cannot be read".into());
                 continue;
@@ -440,9 +449,11 @@ impl<'a> World<'a> {
 
     /// The journal alone gives the same market.
     fn check_replay(&mut self, before: (Option<Digest>, market::log::Head)) {
-        let opened = MemoryJournal::open(&self.market.disk, self.market.secret.public(), JOURNAL).map_err(|e| e.to_string());
+        let opened = MemoryJournal::open(&self.market.disk, self.market.secret.public(), JOURNAL)
+            .map_err(|e| e.to_string());
         let replayed = opened.and_then(|(journal, _)| {
-            Venue::open(journal, self.market.secret.clone(), SETTINGS, None, self.stage.now, NoArchive).map_err(|e| e.to_string())
+            Venue::open(journal, self.market.secret.clone(), SETTINGS, None, self.stage.now, NoArchive)
+                .map_err(|e| e.to_string())
         });
         match replayed {
             Ok((venue, _)) => {

@@ -1,14 +1,14 @@
 //! A few hundred small worlds, and proof that the checker can fail.
 
 use sim::{
-    checker::Sabotage,
     cheat::Cheat,
+    checker::Sabotage,
     plan::{Plan, Size},
     report::{Finding, Report, cheat_of, run_seed},
     world::run,
 };
 
-const SEEDS: u64 = 108;
+const SEEDS: u64 = 216;
 
 #[test]
 fn in_every_small_world_everything_holds_and_no_cheat_pays() {
@@ -46,7 +46,10 @@ fn broken(cheat: Cheat, sabotage: Sabotage) -> Vec<String> {
 #[test]
 fn a_posting_that_is_not_booked_is_noticed() {
     let violations = broken(Cheat::LateReveal, Sabotage::DropsPosting);
-    assert!(violations.iter().any(|what| what.contains("overdrawn") || what.contains("postings tell")), "{violations:?}");
+    assert!(
+        violations.iter().any(|what| what.contains("overdrawn") || what.contains("postings tell")),
+        "{violations:?}"
+    );
 }
 
 #[test]
