@@ -83,17 +83,25 @@ struct Summary {
     gif: PathBuf,
 }
 
-/// Runs the demo.
+/// Runs the demo. What its processes wrote is kept only when it goes wrong.
 pub(crate) async fn run(args: &DemoArgs, output: &Output) -> Result<(), Failure> {
-    let started = Instant::now();
     let unexpected = |e: std::io::Error| Failure::of(Exit::Unexpected, e).during("the demo's folder");
-    let scratch = tempfile::tempdir().map_err(unexpected)?;
     std::fs::create_dir_all(&args.out).map_err(unexpected)?;
+    let scratch = tempfile::tempdir().map_err(unexpected)?;
+    let played = play(args, scratch.path(), output).await;
+    if played.is_err() {
+        output.note(&format!("\nThe logs of the demo's processes are in {}", scratch.keep().display()));
+    }
+    played
+}
+
+async fn play(args: &DemoArgs, scratch: &Path, output: &Output) -> Result<(), Failure> {
+    let started = Instant::now();
     heading(output, "The market");
-    let mut stage = Stage::set(scratch.path(), output).await?;
+    let mut stage = Stage::set(scratch, output).await?;
     show_offers(&stage, output).await?;
     let prepared = prepare(args, &args.out.join("job"))?;
-    let buyer = Buyer::new(stage.market().clone(), stage.buyer()?.clone(), &scratch.path().join("orders"))?;
+    let buyer = Buyer::new(stage.market().clone(), stage.buyer()?.clone(), &scratch.join("orders"))?;
     heading(output, "The job");
     let placed = order(&buyer, &prepared, output).await?;
     let bundles = args.out.join("bundles");
@@ -171,7 +179,7 @@ async fn order(buyer: &Buyer, prepared: &PreparedJob, output: &Output) -> Result
     buyer.upload(prepared, |_, _| {}).await?;
     let placed = buyer.place(prepared).await?;
     output.note(&format!(
-        "  {BUYER} orders {} frames as {}: at most {} a frame, {} in all, two parties have to agree on each",
+        "  {BUYER} orders {} frames as {}: at most {}, {} in all, two parties have to agree on each",
         prepared.spec.tasks,
         placed.job,
         PriceText(&prepared.terms.ceiling),
