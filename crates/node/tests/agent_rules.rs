@@ -130,6 +130,28 @@ fn a_machine_that_is_not_to_take_work_withdraws_its_offers_and_posts_them_again_
 }
 
 #[test]
+fn a_view_that_overtakes_an_answer_does_not_blind_an_idle_machine() {
+    let mut world = World::new(Verification::None);
+    world.venue.is_quit = true;
+    world.look();
+    world.deliver_view();
+    world.arrive(0);
+    // The view with the new offer is here before the answer to the statement that posted it.
+    world.pass(100);
+    world.look();
+    world.deliver_view();
+    world.pass(100);
+    world.answer(0);
+    for _ in 0..3 {
+        world.look();
+        world.deliver_view();
+        world.pass(100);
+    }
+    world.tell(Input::Drain);
+    assert!(world.statements.iter().any(|(_, command)| matches!(command, Command::WithdrawOffer { .. })));
+}
+
+#[test]
 fn the_first_claim_is_one_task_and_later_claims_grow_with_short_tasks() {
     let mut world = running(Verification::None);
     assert_eq!(last_claim(&world), 1);

@@ -243,7 +243,6 @@ impl Agent {
     /// Everything that can be done now is done. The order is the order of a task's life, so that what one step makes
     /// possible the next one does.
     fn decide(&mut self) {
-        self.keep_polling();
         self.reconcile_offers();
         self.bid();
         self.tend_leases();
@@ -252,21 +251,29 @@ impl Agent {
         self.reveal_due();
         self.give_back();
         self.claim_more();
+        // Last: whether to wait for a change depends on what was sent.
+        self.keep_polling();
     }
 
     fn keep_polling(&mut self) {
         if self.poll.asked.is_some() || self.wait(self.poll.failures) {
             return;
         }
+        // A poll that waits for a change may outlast the answer to one of these statements, and would then be too old to
+        // say what became of it. Batches are left out: there are too many, and accepting them changes the view.
+        let is_single_sent = self.is_sent(|request| match request {
+            Request::Offer(_) | Request::Bid(_) | Request::StartLease(_) | Request::QuitLease(_) => true,
+            Request::Claim(..) | Request::Commit(_) | Request::Reveal(_) | Request::Abandon(_) => false,
+        });
+        let is_recheck = self.poll.is_recheck || is_single_sent;
         let is_busy = self.attempts.len() > 0;
         let earliest = self.poll.answered_at.plus(BUSY_POLL_MS);
-        if (is_busy || self.poll.is_recheck) && self.poll.revision.is_some() && self.now < earliest {
+        if (is_busy || is_recheck) && self.poll.revision.is_some() && self.now < earliest {
             return self.wake_at(earliest);
         }
         self.poll.asked = Some(self.turn);
-        let revision = self.poll.revision.filter(|_| !self.poll.is_recheck);
         self.poll.is_recheck = false;
-        self.actions.push(Action::Poll { revision });
+        self.actions.push(Action::Poll { revision: self.poll.revision.filter(|_| !is_recheck) });
     }
 
     /// Sends a statement.

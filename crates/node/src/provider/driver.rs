@@ -37,8 +37,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long the market may wait with the answer to a poll, in milliseconds.
-const POLL_WAIT_MS: u64 = 25_000;
+/// How long the market may wait with the answer to a poll of an idle machine, in milliseconds…
+const IDLE_POLL_WAIT_MS: u64 = 25_000;
+/// …and of one that has work: a view that corrects the agent must not come too late for a reveal.
+const BUSY_POLL_WAIT_MS: u64 = 3_000;
 /// How long a statement is sent again while the market does not answer: as long as a market may take to restart.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// How often it is looked at whether the machine may take work.
@@ -352,8 +354,10 @@ impl Loop {
     fn poll(&mut self, revision: Option<u64>) {
         let (market, secret, events) = (self.market.clone(), self.secret.clone(), self.events.clone());
         let machine = self.agent.identity().machine;
+        let is_idle = self.agent.tally().leases == 0;
+        let longest_ms = if is_idle { IDLE_POLL_WAIT_MS } else { BUSY_POLL_WAIT_MS };
+        let wait_ms = revision.map_or(0, |_| longest_ms);
         self.tasks.spawn(async move {
-            let wait_ms = revision.map_or(0, |_| POLL_WAIT_MS);
             let view = market.work(&secret, machine, revision, wait_ms).await;
             let _ = events.send(Event::Polled(view.map(Box::new)));
         });

@@ -19,6 +19,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+/// What a worker counts for finding its inputs, on top of their bytes: 256 for each file and for standard input.
+const INPUTS_OVERHEAD_BYTES: u64 = (JobSpec::MAX_INPUTS as u64 + 1) * 256;
+
 /// What a worker is started for.
 #[derive(Debug, Clone)]
 pub struct Program {
@@ -144,7 +147,7 @@ impl Sandbox for ProcessSandbox {
         let compatibility = self.compatibility(program.profile)?;
         let config = WorkerConfig {
             profile: program.profile,
-            input_bytes: program.input_bytes.max(1),
+            input_bytes: program.input_bytes.saturating_add(INPUTS_OVERHEAD_BYTES),
             required: self.required.clone(),
             ..WorkerConfig::new(program.limits)
         };
