@@ -14,6 +14,7 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(
     name = "grist",
+    bin_name = "grist",
     version,
     propagate_version = false,
     after_help = "See it all work on this machine: grist demo\nWhat exit codes mean: grist help exit-codes"
@@ -32,13 +33,13 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// The market: grist://KEY@HOST:PORT, https://HOST, or http://127.0.0.1:PORT
-    #[arg(long, global = true, env = "GRIST_MARKET", value_name = "ADDRESS")]
+    #[arg(long, global = true, env = "GRIST_MARKET", hide_env_values = true, value_name = "ADDRESS")]
     pub(crate) market: Option<String>,
     /// The party's key file, instead of the one in the configuration folder
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
     /// Use another set of keys and settings
-    #[arg(long, global = true, env = "GRIST_PROFILE", value_name = "NAME")]
+    #[arg(long, global = true, env = "GRIST_PROFILE", hide_env_values = true, value_name = "NAME")]
     pub(crate) profile: Option<String>,
     /// Print JSON
     #[arg(long, global = true)]

@@ -169,6 +169,9 @@ pub(crate) fn table<H: Into<comfy_table::Cell>>(
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(headers);
     table.add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
     // Cells are padded to the column's width; the padding at the ends of lines says nothing.
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }

@@ -87,15 +87,6 @@ impl Session {
         }
     }
 
-    /// The party, where its key is here and the market knows it.
-    pub(crate) async fn party_if_any(&self) -> Result<Option<Party>, Failure> {
-        let Some(secret) = self.secret_if_any()? else { return Ok(None) };
-        match self.market.key(&secret.public()).await? {
-            Some(KeyView::Party(id)) => Ok(Some(Party { secret, id })),
-            Some(KeyView::Machine { .. } | KeyView::Retired) | None => Ok(None),
-        }
-    }
-
     /// The party; on a market with play money, where nothing can be lost, it is made and registered when there is none.
     pub(crate) async fn party_or_new(&self, output: &Output) -> Result<Party, Failure> {
         let secret = match self.secret_if_any()? {

@@ -90,6 +90,6 @@ mod tests {
         assert_eq!(time(TimeMs(1_735_689_600_000)), "2025-01-01 00:00:00 UTC");
         assert_eq!(word(&JobOutcome::OutOfFunds), "out of funds");
         assert_eq!(word(&CloseReason::NeverStarted), "never started");
-        assert_eq!(rate(&Rate::per_task(Msat(1_500))), "1500 msat per task");
+        assert_eq!(rate(&Rate::per_task(Msat(1_500))), "1500 msat a task");
     }
 }

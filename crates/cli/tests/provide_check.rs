@@ -3,22 +3,31 @@
 mod program;
 
 use program::{Grist, market};
+use serde_json::Value;
 
 #[test]
 fn the_check_runs_a_task_and_says_what_is_wrong() {
     let operator = Grist::new();
     let venue = market(&operator, &operator.path("market"));
     let grist = Grist::at(&venue);
-    let said = grist.run(&["provide", "check", "--price-per-task", "10sat", "--json"]);
-    let findings = said.json();
-    let finding =
-        |what: &str| findings.as_array().unwrap().iter().find(|f| f["what"] == what).unwrap().clone();
-    assert_eq!(finding("worker")["ok"], true, "{findings}");
-    assert_eq!(finding("market")["ok"], true);
-    assert_eq!(finding("clock")["ok"], true);
-    let without = grist.run(&["provide", "check"]);
-    assert_eq!(without.code, 8, "{without:?}");
-    assert!(without.stdout.contains("--price-per-task"), "{}", without.stdout);
+    let check = |args: &[&str]| {
+        let said = grist.run(&[&["provide", "check", "--json"], args].concat());
+        (said.code, said.stdout.lines().next().unwrap().parse::<Value>().unwrap())
+    };
+    let grade = |checks: &Value, name: &str| {
+        let found = checks.as_array().unwrap().iter().find(|check| check["name"] == name);
+        found.unwrap_or_else(|| panic!("no {name} in {checks}"))["grade"].clone()
+    };
+    let (code, checks) = check(&["--price-per-task", "10sat"]);
+    assert_eq!((code, grade(&checks, "speed")), (8, "ok".into()), "{checks}");
+    assert!(checks.to_string().contains("grist machine add"), "{checks}");
+    // What it says is done, and the machine works.
+    grist.run(&["wallet", "topup", "1sat", "--pay"]).ok();
+    grist.run(&["machine", "add"]).ok();
+    let (code, checks) = check(&["--price-per-task", "10sat"]);
+    assert_eq!(code, 0, "{checks}");
+    let (code, checks) = check(&["--price-per-task", "10sat", "--max-cpus", "9999"]);
+    assert_eq!((code, grade(&checks, "capacity")), (8, "fail".into()), "{checks}");
 }
 
 #[test]

@@ -20,10 +20,10 @@ use market::{
 use node::{
     api::KeyView,
     config_file::{ByteSize, Cores},
-    provider::agent::Identity,
+    provider::hardware::Hardware,
 };
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// `grist machine …`.
 #[derive(Debug, Subcommand)]
@@ -47,15 +47,29 @@ pub(crate) struct AddArgs {
     /// Where its key goes, to be carried to the machine [default: in the configuration folder]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// CPU cores that it has to sell
+    /// CPU cores that it has to sell [default: what this computer has]
     #[arg(long, value_name = "CORES")]
-    cpus: Cores,
-    /// Memory that it has to sell
+    cpus: Option<Cores>,
+    /// Memory that it has to sell [default: three quarters of what this computer has]
     #[arg(long, value_name = "SIZE")]
-    memory: ByteSize,
+    memory: Option<ByteSize>,
     /// Disk space that it has to sell
     #[arg(long, value_name = "SIZE", default_value = "0")]
     disk: ByteSize,
+}
+
+impl AddArgs {
+    fn capacity(&self, hardware: &Hardware) -> Resources {
+        let cores_milli = hardware.cores.saturating_mul(1_000);
+        Resources {
+            cpu_milli: self.cpus.map_or(cores_milli, |cores| cores.0),
+            memory_mib: self.memory.map_or(hardware.memory_mib / 4 * 3, |size| size.0 >> 20),
+            disk_mib: self.disk.0 >> 20,
+            upload_mbps: 0,
+            // GPUs of another computer cannot be seen from here.
+            gpus: hardware.gpus.clone().filter(|_| self.cpus.is_none() && self.memory.is_none()),
+        }
+    }
 }
 
 /// Runs the command.
@@ -81,15 +95,8 @@ async fn add(args: &AddArgs, session: &Session, output: &Output) -> Result<(), F
         None => default_label().parse().map_err(|e| Failure::of(Exit::Usage, e))?,
     };
     let file = args.out.clone().unwrap_or_else(|| session.home.machine_key(&label));
-    let capacity = Resources {
-        cpu_milli: args.cpus.0,
-        memory_mib: args.memory.0 >> 20,
-        disk_mib: args.disk.0 >> 20,
-        upload_mbps: 0,
-        gpus: None,
-    };
-    let secret = keys::generate()?;
-    keys::create(&file, &secret)?;
+    let capacity = args.capacity(&Hardware::find(&session.home.data("providers")));
+    let secret = read_or_make(&file)?;
     let machine = certify(session, &party, &secret, label.as_str(), capacity).await?;
     let json = json!({ "machine": machine, "key": secret.public(), "file": file });
     output.result(&json, || {
@@ -101,6 +108,18 @@ async fn add(args: &AddArgs, session: &Session, output: &Output) -> Result<(), F
         };
         format!("{machine} is certified; {start}")
     })
+}
+
+/// A machine's key that was made earlier and is not certified yet is as good as a new one.
+pub(crate) fn read_or_make(file: &Path) -> Result<SecretKey, KeyError> {
+    match keys::read(file) {
+        Err(KeyError::Missing(_)) => {
+            let secret = keys::generate()?;
+            keys::create(file, &secret)?;
+            Ok(secret)
+        }
+        read => read,
+    }
 }
 
 async fn list(session: &Session, output: &Output) -> Result<(), Failure> {
@@ -156,13 +175,6 @@ pub(crate) struct ThisMachine {
     pub(crate) party: PartyId,
 }
 
-impl ThisMachine {
-    /// Who it is, for the provider's agent.
-    pub(crate) fn identity(&self) -> Identity {
-        Identity { machine: self.machine, party: self.party }
-    }
-}
-
 /// The machine that this computer is. A key that is not here is made and certified, for which the party has to be here.
 pub(crate) async fn this_machine(
     session: &Session,
@@ -201,11 +213,7 @@ pub(crate) async fn this_machine(
     let party = session.party_or_new(output).await?;
     let secret = match found {
         Some(secret) => secret,
-        None => {
-            let secret = keys::generate()?;
-            keys::create(&file, &secret)?;
-            secret
-        }
+        None => read_or_make(&file)?,
     };
     let machine = certify(session, &party, &secret, label.as_str(), capacity.clone()).await?;
     output.note(&format!(

@@ -13,18 +13,10 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
-use market::{
-    command::Command,
-    name::Name,
-    offer::{OfferRole, OfferTerms},
-    resources::Isolation,
-    units::Msat,
-};
+use market::{command::Command, name::Name, offer::OfferRole, resources::Isolation, units::Msat};
 use node::provider::{
-    Driver, ProcessSandbox, ProvideError, Sandbox,
-    agent::Tally,
-    config::ProvideConfig,
-    hardware::{self, Hardware},
+    self, ProcessSandbox, ProvideError, Provider, Sandbox, StartupError, agent::Tally, config::ProvideConfig,
+    hardware::Hardware,
 };
 use options::Flags;
 use runner::ModuleCache;
@@ -100,61 +92,52 @@ async fn provide(prepared: Prepared, home: &Home, global: &Global, output: &Outp
     let hardware = Hardware::find(&home.data("providers"));
     let capacity = config.capacity(&hardware).map_err(options::unusable)?;
     // What is wrong with prices and terms is told before anything is registered.
-    config.policy(&hardware, &capacity, Isolation::Wasm, 0).map_err(options::unusable)?;
+    let terms = config.policy(&hardware, &capacity, Isolation::Wasm, 0).map_err(options::unusable)?.offers;
     let session = Session::open(global).await?;
     let this =
         super::machine::this_machine(&session, machine_key.as_ref(), &label, &capacity, output).await?;
     if config.bond.0 > Msat::ZERO {
         lock_bond(&session, config.bond.0).await?;
     }
-    let venue = session.market.venue().to_string();
-    let data = home.data("providers").join(venue).join(this.machine.to_string());
-    let sandbox = sandbox(&data)?;
-    let fuel_per_second = measure(&sandbox)?;
-    let policy = config.policy(&hardware, &capacity, sandbox.isolation(), fuel_per_second);
-    let policy = policy.map_err(options::unusable)?;
     session.keep_head()?;
-    let offers = policy.offers.clone();
+    let state_dir = state_folder(home, &session, &this.machine.to_string());
+    let sandbox = Arc::new(sandbox(&state_dir)?);
+    let prices: Vec<String> = terms.iter().map(|offer| text::rate(&offer.rate)).collect();
     output.json_line(&json!({
         "machine": this.machine,
         "party": this.party,
         "address": session.market.address().to_string(),
         "capacity": capacity,
-        "fuel_per_second": fuel_per_second,
-        "offers": offers,
+        "rates": terms.iter().map(|offer| offer.rate).collect::<Vec<_>>(),
+        "isolation": sandbox.isolation(),
     }))?;
-    output.note(&started(&this.machine.to_string(), &session, &offers, &capacity, output));
+    output.note(&format!(
+        "{}\n  sells:     {} at {}\n  isolation: {}\n  stop it:   Ctrl-C",
+        output.tone(Tone::Strong, &format!("{} works at {}", this.machine, session.market.address())),
+        text::resources(&capacity),
+        prices.join(", "),
+        text::word(&sandbox.isolation()),
+    ));
     let (tally, news) = watch::channel(Tally::default());
-    let driver = Driver {
-        market: session.market.clone(),
-        secret: this.secret.clone(),
-        identity: this.identity(),
-        policy,
-        state_dir: data.join("state"),
-        cache_bytes: config.cache.0,
-        grace: config.grace.duration(),
-        sandbox: Arc::new(sandbox),
-        is_open: Box::new(move |tally| options::is_open(&config, tally)),
-        fault: None,
-        tally,
-    };
-    work(driver, news, output).await
+    let market = session.market.clone();
+    work(
+        Provider { market, secret: this.secret, config, state_dir, sandbox, fault: None, tally },
+        news,
+        output,
+    )
+    .await
 }
 
-/// How fast a worker is here: a task that cannot be done in its time is left to others.
-fn measure(sandbox: &ProcessSandbox) -> Result<u64, Failure> {
-    hardware::fuel_per_second(sandbox).map_err(|e| {
-        Failure::of(Exit::Unexpected, e)
-            .during("the benchmark did not run")
-            .advise("see `grist provide check`")
-    })
+/// Where a machine keeps what it must not forget.
+fn state_folder(home: &Home, session: &Session, machine: &str) -> PathBuf {
+    home.data("providers").join(session.market.venue().to_string()).join(machine)
 }
 
-/// Runs the driver until Ctrl-C; a second one does not wait for running tasks.
-async fn work(driver: Driver, news: watch::Receiver<Tally>, output: &Output) -> Result<(), Failure> {
+/// Works until Ctrl-C; a second one does not wait for running tasks.
+async fn work(provider: Provider, news: watch::Receiver<Tally>, output: &Output) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     let display = tokio::spawn(show(news, output.clone()));
-    let mut running = std::pin::pin!(driver.run(stop.clone()));
+    let mut running = std::pin::pin!(provider::provide(provider, stop.clone()));
     let result = tokio::select! {
         result = &mut running => result,
         () = asked_to_end() => {
@@ -199,23 +182,6 @@ fn told_json(tally: Tally) -> serde_json::Value {
     }})
 }
 
-fn started(
-    machine: &str,
-    session: &Session,
-    offers: &[OfferTerms],
-    capacity: &market::resources::Resources,
-    output: &Output,
-) -> String {
-    let prices: Vec<String> = offers.iter().map(|offer| text::rate(&offer.rate)).collect();
-    let isolation = offers.first().map(|offer| text::word(&offer.isolation)).unwrap_or_default();
-    format!(
-        "{}\n  sells:     {} at {}\n  isolation: {isolation}\n  stop it:   Ctrl-C",
-        output.tone(Tone::Strong, &format!("{machine} works at {}", session.market.address())),
-        text::resources(capacity),
-        prices.join(", "),
-    )
-}
-
 /// Brings the bond up to what the options say.
 async fn lock_bond(session: &Session, bond: Msat) -> Result<(), Failure> {
     let party = session.party().await?;
@@ -242,13 +208,22 @@ fn sandbox(data: &Path) -> Result<ProcessSandbox, Failure> {
     Ok(ProcessSandbox::new(program, vec!["worker".into()], cache))
 }
 
-fn ended(error: ProvideError) -> Failure {
+fn ended(error: StartupError) -> Failure {
     match error {
-        ProvideError::Market(error) => error.into(),
-        ProvideError::Locked(_) | ProvideError::State { .. } | ProvideError::Shelf(_) => {
-            Failure::of(Exit::BadInput, error)
+        StartupError::Market(error) | StartupError::Provide(ProvideError::Market(error)) => error.into(),
+        StartupError::Config(error) => options::unusable(error),
+        StartupError::NotCertified(_) | StartupError::Revoked | StartupError::PartyKey => {
+            Failure::of(Exit::Key, error)
         }
-        ProvideError::FaultWithRealMoney | ProvideError::Died => Failure::of(Exit::Unexpected, error),
+        StartupError::Provide(
+            ProvideError::Locked(_) | ProvideError::State { .. } | ProvideError::Shelf(_),
+        ) => Failure::of(Exit::BadInput, error),
+        StartupError::Benchmark(_) => {
+            Failure::of(Exit::Unexpected, error).advise("see `grist provide check`")
+        }
+        StartupError::Provide(ProvideError::FaultWithRealMoney | ProvideError::Died) => {
+            Failure::of(Exit::Unexpected, error)
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use market::{
     job::Verification,
     key::PublicKey,
     receipt::{Receipt, TaskReceipt},
+    units::Msat,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -165,7 +166,7 @@ pub(crate) fn story(receipt: &Receipt, output: &Output) -> String {
             text::rate(&lease.rate),
             books.accepted.to_string(),
             books.wrong.to_string(),
-            (books.paid_msat.0 + books.compensation_msat.0).to_string() + " msat",
+            Msat(books.paid_msat.0.saturating_add(books.compensation_msat.0)).to_string(),
             books.fee_msat.to_string(),
             text::word(&lease.reason),
         ]

@@ -34,6 +34,10 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const RECEIPT_TRIES: u32 = 50;
 const RECEIPT_EVERY: Duration = Duration::from_millis(100);
 
+/// What a detached job lacks: the buyer's links of its audit rounds.
+const UNANSWERED: &str = "while nobody follows it, audit rounds wait half a minute for your link, and without it all of their \
+                          results are checked, at your cost";
+
 /// `grist run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
@@ -99,6 +103,9 @@ pub(crate) async fn run(args: &RunArgs, global: &Global, output: &Output) -> Res
     output.json_line(&json)?;
     output.note(&format!("{} is placed as {}", placed.job, placed.order));
     if args.detach {
+        if job.spec.verification != Verification::None {
+            output.note(&format!("{UNANSWERED}: `grist job watch {}`", placed.job));
+        }
         return output.text(&placed.job.to_string());
     }
     let out = args.out.clone().unwrap_or_else(|| default_out(placed.job));
@@ -240,7 +247,7 @@ async fn follow(
         outcome = following => outcome.map_err(failed),
         interrupted = tokio::signal::ctrl_c() => {
             interrupted.map_err(|e| Failure::of(Exit::Unexpected, e))?;
-            let hint = format!("{job} goes on without you; follow it again with `grist job watch {job} --out {}`", out.display());
+            let hint = format!("{job} goes on; follow it again soon (audits need your answers): `grist job watch {job} --out {}`", out.display());
             Err(Failure::new(Exit::Interrupted, hint))
         }
     };

@@ -6,9 +6,8 @@ use market::{name::Name, offer::OfferRole};
 use node::{
     config_file::{ByteSize, Cores, Money, Span},
     provider::{
-        agent::Tally,
         config::{ConfigError, ProvideConfig},
-        schedule::{QuietHours, is_idle},
+        schedule::QuietHours,
     },
 };
 use std::path::Path;
@@ -101,14 +100,6 @@ pub(super) fn unusable(error: ConfigError) -> Failure {
     Failure::of(exit, error)
 }
 
-/// Whether the machine takes new work now.
-pub(super) fn is_open(config: &ProvideConfig, tally: Tally) -> bool {
-    let now = jiff::Zoned::now().datetime();
-    let is_quiet = config.quiet_hours.iter().any(|hours| hours.contains(now));
-    let is_free = || is_idle(sysinfo::System::load_average().one, tally.leases, config.idle_below.0);
-    !is_quiet && (!config.only_when_idle || is_free())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,12 +111,5 @@ mod tests {
         let config = flags.over(file, None);
         assert_eq!((config.price_per_task, config.price_per_hour), (None, Some("9sat".parse().unwrap())));
         assert_eq!(config.max_cpus, Some(Cores(500)));
-    }
-
-    #[test]
-    fn quiet_hours_that_cover_the_week_close_the_machine() {
-        let config = ProvideConfig::parse("quiet_hours = [\"00:00-24:00\"]").unwrap();
-        assert!(!is_open(&config, Tally::default()));
-        assert!(is_open(&ProvideConfig::default(), Tally::default()));
     }
 }
