@@ -70,7 +70,8 @@ async fn answer(request: RequestBuilder) -> (u16, String, String) {
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();
     let text = response.text().await.unwrap();
-    let error: ApiError = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status} without an error: {text}"));
+    let error: ApiError =
+        serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status} without an error: {text}"));
     (status, error.code, error.message)
 }
 
@@ -81,27 +82,59 @@ async fn bad_statements_are_refused_with_a_reason() {
     let mut tampered = door.statement(|_| {});
     tampered.payload = tampered.payload.replace("mallory", "alice");
     let text = serde_json::to_string(&door.statement(|_| {})).unwrap();
-    let json = |body: String| door.request(Method::POST, "/v1/statements").header("content-type", "application/json").body(body);
+    let json = |body: String| {
+        door.request(Method::POST, "/v1/statements").header("content-type", "application/json").body(body)
+    };
     let late = |ms| door.statement(move |payload| payload.not_after_ms = TimeMs(ms));
     let now = door.market.now();
 
     let table = [
         ("changed after signing", door.post(&tampered), 403, "bad_signature"),
-        ("for another venue", door.post(&door.statement(|p| p.venue = SecretKey::from_bytes([5; 32]).public())), 403, "wrong_venue"),
+        (
+            "for another venue",
+            door.post(&door.statement(|p| p.venue = SecretKey::from_bytes([5; 32]).public())),
+            403,
+            "wrong_venue",
+        ),
         ("an unknown field", door.post(&door.written("\"v\":1", "\"v\":1,\"extra\":1")), 422, "unreadable"),
-        ("an unknown command", door.post(&door.written("register_party", "register_paty")), 422, "unreadable"),
+        (
+            "an unknown command",
+            door.post(&door.written("register_party", "register_paty")),
+            422,
+            "unreadable",
+        ),
         ("a version from the future", door.post(&door.written("\"v\":1", "\"v\":9")), 422, "version"),
         ("a negative number", door.post(&door.written("\"nonce\":1", "\"nonce\":-1")), 422, "unreadable"),
-        ("a huge number", door.post(&door.written("\"nonce\":1", "\"nonce\":99999999999999999999999")), 422, "unreadable"),
+        (
+            "a huge number",
+            door.post(&door.written("\"nonce\":1", "\"nonce\":99999999999999999999999")),
+            422,
+            "unreadable",
+        ),
         ("an expired one", door.post(&late(now.0 - 60_000)), 409, "expired"),
         ("a clock that runs ahead", door.post(&late(now.0 + 2 * MAX_LIFETIME_MS)), 409, "lifetime_too_long"),
-        ("an unknown signer", door.post(&door.statement(|p| p.command = Command::TopUp { amount_msat: Msat(1_000_000) })), 403, "unknown_signer"),
-        ("a command of the venue", door.post(&door.statement(|p| p.command = Command::Tick)), 403, "not_allowed"),
+        (
+            "an unknown signer",
+            door.post(&door.statement(|p| p.command = Command::TopUp { amount_msat: Msat(1_000_000) })),
+            403,
+            "unknown_signer",
+        ),
+        (
+            "a command of the venue",
+            door.post(&door.statement(|p| p.command = Command::Tick)),
+            403,
+            "not_allowed",
+        ),
         ("a body that breaks off", json(text[..text.len() / 2].to_owned()), 400, "unreadable"),
         ("an unknown field outside", json(text.replacen('{', "{\"extra\":1,", 1)), 422, "unreadable"),
         ("no JSON at all", json("hello".into()), 400, "unreadable"),
         ("nothing", json(String::new()), 400, "unreadable"),
-        ("another content type", door.request(Method::POST, "/v1/statements").body(text.clone()), 415, "unsupported_media_type"),
+        (
+            "another content type",
+            door.request(Method::POST, "/v1/statements").body(text.clone()),
+            415,
+            "unsupported_media_type",
+        ),
         ("too large", json(format!("\"{}\"", "x".repeat(4 << 20))), 413, "too_large"),
         ("another method", door.request(Method::DELETE, "/v1/statements"), 405, "method_not_allowed"),
     ];
@@ -110,7 +143,11 @@ async fn bad_statements_are_refused_with_a_reason() {
         assert_eq!((found_status, found_code.as_str()), (status, code), "{what}: {message}");
         assert!(message.len() > 10, "{what}: {message}");
     }
-    assert_eq!(door.market.info().await.unwrap().position, position, "a refused statement changed the market");
+    assert_eq!(
+        door.market.info().await.unwrap().position,
+        position,
+        "a refused statement changed the market"
+    );
     door.running.shutdown().await.unwrap();
 }
 
@@ -118,7 +155,8 @@ async fn bad_statements_are_refused_with_a_reason() {
 async fn bad_reads_are_refused_with_a_reason() {
     let door = Door::open().await;
     let alice = party(&door.market, 1).await;
-    let token = |secret: &SecretKey, expires: TimeMs| ReadToken::sign(secret, &door.market.venue(), expires).header();
+    let token =
+        |secret: &SecretKey, expires: TimeMs| ReadToken::sign(secret, &door.market.venue(), expires).header();
     let now = door.market.now();
     let get = |path: &str| door.request(Method::GET, path);
     let with = |path: &str, token: String| get(path).header("authorization", token);
@@ -136,10 +174,20 @@ async fn bad_reads_are_refused_with_a_reason() {
         ("no token", get("/v1/account"), 401, "unauthorized"),
         ("a token that is none", with("/v1/account", "Bearer x".into()), 401, "unauthorized"),
         ("an expired token", with("/v1/account", token(&alice, TimeMs(now.0 - 1))), 401, "unauthorized"),
-        ("a token for too long", with("/v1/account", token(&alice, now.plus(2 * ReadToken::MAX_LIFETIME_MS))), 401, "unauthorized"),
+        (
+            "a token for too long",
+            with("/v1/account", token(&alice, now.plus(2 * ReadToken::MAX_LIFETIME_MS))),
+            401,
+            "unauthorized",
+        ),
         ("a token for another venue", with("/v1/account", elsewhere), 401, "unauthorized"),
         ("a stranger's token", with("/v1/account", token(&stranger, now.plus(60_000))), 401, "unauthorized"),
-        ("somebody else's work", with("/v1/work?machine=machine-1", token(&alice, now.plus(60_000))), 403, "forbidden"),
+        (
+            "somebody else's work",
+            with("/v1/work?machine=machine-1", token(&alice, now.plus(60_000))),
+            403,
+            "forbidden",
+        ),
         ("no such job", with("/v1/jobs/job-1", token(&alice, now.plus(60_000))), 404, "not_found"),
     ];
     for (what, request, status, code) in table {
@@ -157,7 +205,9 @@ async fn bad_blobs_are_refused_and_nothing_is_stored() {
     let put = |digest: Digest, body: Vec<u8>| {
         door.request(Method::PUT, &format!("/v1/blobs/{digest}")).header("authorization", &header).body(body)
     };
-    let get = |digest: Digest| door.request(Method::GET, &format!("/v1/blobs/{digest}")).header("authorization", &header);
+    let get = |digest: Digest| {
+        door.request(Method::GET, &format!("/v1/blobs/{digest}")).header("authorization", &header)
+    };
     let (real, wrong) = (Digest::of(b"real"), Digest::of(b"wrong"));
 
     let (status, code, message) = answer(put(real, b"other bytes".to_vec())).await;
@@ -176,7 +226,10 @@ async fn bad_blobs_are_refused_and_nothing_is_stored() {
     assert_eq!(answer(get(digest).header("range", "bytes=900-")).await.1, "range");
     assert_eq!(answer(get(digest).header("range", "lines=1-2")).await.1, "bad_request");
     let part = get(digest).header("range", "bytes=890-2000").send().await.unwrap();
-    assert_eq!((part.status().as_u16(), &part.headers()["content-range"]), (206, &"bytes 890-899/900".parse().unwrap()));
+    assert_eq!(
+        (part.status().as_u16(), &part.headers()["content-range"]),
+        (206, &"bytes 890-899/900".parse().unwrap())
+    );
     assert_eq!(part.bytes().await.unwrap().len(), 10);
     door.running.shutdown().await.unwrap();
 }

@@ -1,5 +1,4 @@
 //! The market over HTTP: statements are accepted once, reads answer, restarts keep everything.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -29,7 +28,9 @@ async fn a_statement_is_accepted_once_and_survives_a_restart() {
     let market = Market::connect(running.address()).await.unwrap();
     let after = market.send(&statement).await.unwrap();
     assert_eq!((after.position, after.duplicate), (first.position, true));
-    let Some(KeyView::Party(id)) = market.key(&alice.public()).await.unwrap() else { panic!("alice is not a party") };
+    let Some(KeyView::Party(id)) = market.key(&alice.public()).await.unwrap() else {
+        panic!("alice is not a party")
+    };
     assert_eq!(market.party(id).await.unwrap().label, "alice");
     running.shutdown().await.unwrap();
 }
@@ -49,7 +50,8 @@ async fn money_goes_in_and_comes_out() {
     })
     .await;
     market.dev_pay(&invoiced.bolt11.unwrap()).await.unwrap();
-    until(async || (market.topup(&alice, topup).await.unwrap().phase == TopupPhase::Received).then_some(())).await;
+    until(async || (market.topup(&alice, topup).await.unwrap().phase == TopupPhase::Received).then_some(()))
+        .await;
     assert_eq!(market.account(&alice).await.unwrap().available_msat, Msat(50_000_000));
 
     let invoice = market.dev_invoice(Msat(20_000_000)).await.unwrap();
@@ -65,7 +67,10 @@ async fn money_goes_in_and_comes_out() {
         (account.pending_msat == Msat::ZERO).then_some(account)
     })
     .await;
-    assert!(account.available_msat <= Msat(30_000_000) && account.available_msat >= Msat(29_000_000), "{account:?}");
+    assert!(
+        account.available_msat <= Msat(30_000_000) && account.available_msat >= Msat(29_000_000),
+        "{account:?}"
+    );
     let info = market.info().await.unwrap();
     assert!(info.is_play_money && info.liabilities_msat <= info.node_balance_msat, "{info:?}");
     running.shutdown().await.unwrap();

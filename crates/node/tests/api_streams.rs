@@ -1,16 +1,10 @@
 //! Event streams, blobs through the client, pages.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
 use futures_util::StreamExt;
 use market::{
-    command::Command,
-    event::Event,
-    id::Digest,
-    key::SecretKey,
-    log::verify_inclusion,
-    units::Msat,
+    command::Command, event::Event, id::Digest, key::SecretKey, log::verify_inclusion, units::Msat,
 };
 use node::{
     api::EventCursor,
@@ -57,7 +51,9 @@ async fn private_events_reach_their_party_alone() {
     market.submit(&alice, Command::TopUp { amount_msat: Msat(5_000_000) }).await.unwrap();
     party(&market, 3).await;
 
-    let first = async |reader: &SecretKey| pin!(market.events(Some(start), Some(reader))).next().await.unwrap().unwrap().event;
+    let first = async |reader: &SecretKey| {
+        pin!(market.events(Some(start), Some(reader))).next().await.unwrap().unwrap().event
+    };
     assert!(matches!(first(&alice).await, Event::TopUpRequested { .. }));
     assert!(matches!(first(&bob).await, Event::PartyRegistered { .. }));
     running.shutdown().await.unwrap();
@@ -150,7 +146,8 @@ async fn pages_and_documents_are_there() {
         // Every documented path leads somewhere: to an answer or a refusal of its own.
         let path = path.replace("{digest}", &"0".repeat(64)).replace("{key}", &"0".repeat(64));
         let path = path.replace('{', "").replace('}', "-1");
-        let response = reqwest::Client::new().request(reqwest::Method::PATCH, format!("{}{path}", running.address()));
+        let response =
+            reqwest::Client::new().request(reqwest::Method::PATCH, format!("{}{path}", running.address()));
         let status = response.send().await.unwrap().status().as_u16();
         assert_eq!(status, 405, "{path} is documented and not routed");
     }
@@ -169,6 +166,9 @@ async fn a_stopping_market_lets_go_of_its_streams() {
         text.contains("grist_streams 1").then_some(())
     })
     .await;
-    tokio::time::timeout(Duration::from_secs(8), running.shutdown()).await.expect("streams held it up").unwrap();
+    tokio::time::timeout(Duration::from_secs(8), running.shutdown())
+        .await
+        .expect("streams held it up")
+        .unwrap();
     assert!(follower.await.unwrap().unwrap().is_err());
 }

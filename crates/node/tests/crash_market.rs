@@ -19,8 +19,8 @@ use node::{
     venue::{NoArchive, Refusal, Settings, Venue, check_statement},
 };
 use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Stdio},
+    io::{BufRead, BufReader, Read},
+    process::{Child, ChildStdout, Stdio},
     time::Duration,
 };
 use support::party;
@@ -38,30 +38,48 @@ async fn market_process() {
     println!("closed");
 }
 
-fn start_market(folder: &std::path::Path) -> (Child, BufReader<std::process::ChildStdout>, String) {
-    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "market_process", "--ignored", "--nocapture"])
-        .env(MARKET_FOLDER, folder)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap());
-    loop {
-        let mut line = String::new();
-        assert!(lines.read_line(&mut line).unwrap() > 0, "the market did not start");
-        // The test runner prints the test's name first, on the same line.
-        if let Some((_, address)) = line.split_once("address ") {
-            return (child, lines, address.trim().to_owned());
+/// A market in another process; killed when it goes out of scope.
+struct MarketProcess {
+    child: Child,
+    said: BufReader<ChildStdout>,
+    address: String,
+}
+
+impl MarketProcess {
+    fn start(folder: &std::path::Path) -> MarketProcess {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "market_process", "--ignored", "--nocapture"]).env(MARKET_FOLDER, folder);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap());
+        let mut process = MarketProcess { child, said, address: String::new() };
+        while process.address.is_empty() {
+            let mut line = String::new();
+            assert!(process.said.read_line(&mut line).unwrap() > 0, "the market did not start");
+            // The test runner prints the test's name first, on the same line.
+            if let Some((_, address)) = line.split_once("address ") {
+                process.address = address.trim().to_owned();
+            }
         }
+        process
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for MarketProcess {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_before_a_kill_is_there_after_it() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut child, _lines, address) = start_market(folder.path());
-    let market = Market::connect(&address).await.unwrap().with_patience(Duration::ZERO);
+    let mut process = MarketProcess::start(folder.path());
+    let market = Market::connect(&process.address).await.unwrap().with_patience(Duration::ZERO);
     let writers = (0..8u8).map(|writer| {
         let market = market.clone();
         tokio::spawn(async move {
@@ -70,7 +88,8 @@ async fn what_was_acknowledged_before_a_kill_is_there_after_it() {
                 let mut seed = [writer; 32];
                 seed[0] = n;
                 let secret = SecretKey::from_bytes(seed);
-                match market.submit(&secret, Command::RegisterParty { label: format!("{writer} {n}") }).await {
+                match market.submit(&secret, Command::RegisterParty { label: format!("{writer} {n}") }).await
+                {
                     Ok(accepted) => acknowledged.push((secret.public(), accepted)),
                     Err(_) => break,
                 }
@@ -81,8 +100,7 @@ async fn what_was_acknowledged_before_a_kill_is_there_after_it() {
     let writers: Vec<_> = writers.collect();
     // Killed while statements are on their way: as soon as some are acknowledged.
     support::until(async || (market.info().await.unwrap().position >= 40).then_some(())).await;
-    child.kill().unwrap();
-    child.wait().unwrap();
+    process.kill();
 
     let running = serve(MarketConfig::new(folder.path())).await.unwrap();
     let market = Market::connect(running.address()).await.unwrap();
@@ -102,14 +120,14 @@ async fn what_was_acknowledged_before_a_kill_is_there_after_it() {
 #[cfg(unix)]
 async fn a_market_that_is_asked_to_end_finishes_and_closes() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut child, mut lines, address) = start_market(folder.path());
-    let market = Market::connect(&address).await.unwrap().with_patience(Duration::ZERO);
+    let mut process = MarketProcess::start(folder.path());
+    let market = Market::connect(&process.address).await.unwrap().with_patience(Duration::ZERO);
     party(&market, 1).await;
-    let killed = std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap();
-    assert!(killed.success());
-    assert!(child.wait().unwrap().success());
+    let asked = std::process::Command::new("kill").arg(process.child.id().to_string()).status().unwrap();
+    assert!(asked.success());
+    assert!(process.child.wait().unwrap().success());
     let mut said = String::new();
-    std::io::Read::read_to_string(&mut lines, &mut said).unwrap();
+    process.said.read_to_string(&mut said).unwrap();
     assert!(said.contains("closed"), "{said}");
     assert!(market.info().await.is_err());
 }
@@ -158,10 +176,12 @@ fn a_full_disk_stops_accepting_and_loses_nothing() {
 
     // A repeated statement is still answered, and space that comes back is used.
     let (old, answer) = &accepted[0];
-    let again = venue.commit(now, vec![check_statement(old, &venue.key()).unwrap()]).unwrap().0.remove(0).unwrap();
+    let again =
+        venue.commit(now, vec![check_statement(old, &venue.key()).unwrap()]).unwrap().0.remove(0).unwrap();
     assert_eq!((again.position, again.duplicate), (answer.position, true));
     disk.set_capacity(None);
-    let late = venue.commit(now, vec![check_statement(&statement, &venue.key()).unwrap()]).unwrap().0.remove(0);
+    let late =
+        venue.commit(now, vec![check_statement(&statement, &venue.key()).unwrap()]).unwrap().0.remove(0);
     assert_eq!(late.unwrap().position, accepted.len() as u64 + 1);
     assert!(!venue.is_full());
     let before = venue.read().engine().state_hash().unwrap();

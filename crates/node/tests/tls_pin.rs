@@ -1,5 +1,4 @@
 //! TLS: a market proves its key, another market cannot take its place, and nothing leaves the machine unencrypted.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use node::{
     client::{ClientError, Market},
@@ -33,7 +32,8 @@ async fn a_market_off_loopback_does_not_start_without_tls() {
     let open = MarketConfig { listen, tls: Tls::Off, ..MarketConfig::new(folder.path()) };
     let refused = serve(open).await.unwrap_err();
     assert!(matches!(refused, ServeError::Tls(TlsError::Unencrypted(_))), "{refused}");
-    let secured = MarketConfig { listen, public_host: Some("127.0.0.1".into()), ..MarketConfig::new(folder.path()) };
+    let secured =
+        MarketConfig { listen, public_host: Some("127.0.0.1".into()), ..MarketConfig::new(folder.path()) };
     let running = serve(secured).await.unwrap();
     assert!(running.address().starts_with("grist://"), "{}", running.address());
     assert!(Market::connect(running.address()).await.is_ok());

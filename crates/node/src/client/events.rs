@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// The market says something at least this often; a stream that is silent for longer is dead.
 const SILENCE_LIMIT: Duration = Duration::from_secs(45);
+/// The longest pause before a stream that ended is opened again.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 impl Market {
     /// Events after a cursor, from now on without one: the public ones, and with a key those that this key may see.
@@ -53,7 +55,7 @@ impl Follower {
                     None => {
                         self.open = None;
                         // A market that ends streams at once is not asked at once.
-                        tokio::time::sleep(delays.next().unwrap_or(SILENCE_LIMIT)).await;
+                        tokio::time::sleep(delays.next().unwrap_or(PAUSE_MAX)).await;
                     }
                 },
                 None => match self.reopen().await {

@@ -80,7 +80,11 @@ impl LogFile {
             return Ok(());
         }
         if leaf.index > entries {
-            return Err(io::Error::other(format!("{} ends before entry {}", self.path.display(), leaf.index)));
+            return Err(io::Error::other(format!(
+                "{} ends before entry {}",
+                self.path.display(),
+                leaf.index
+            )));
         }
         self.file.write_all(leaf.json.as_bytes())?;
         self.file.write_all(b"\n")?;
@@ -156,10 +160,14 @@ impl LogReader {
         file.seek(SeekFrom::Start(offset))?;
         let lines = BufReader::new(file.take(READ_MAX_BYTES)).split(b'\n');
         let mut entries = Vec::new();
-        for line in lines.skip((start % MARK_EVERY) as usize).take(usize::try_from(limit).unwrap_or(usize::MAX)) {
+        for line in
+            lines.skip((start % MARK_EVERY) as usize).take(usize::try_from(limit).unwrap_or(usize::MAX))
+        {
             // What is not JSON is the line that is being written, or that the limit cut.
             match String::from_utf8(line?) {
-                Ok(line) if serde_json::from_str::<serde::de::IgnoredAny>(&line).is_ok() => entries.push(line),
+                Ok(line) if serde_json::from_str::<serde::de::IgnoredAny>(&line).is_ok() => {
+                    entries.push(line)
+                }
                 Ok(_) | Err(_) => break,
             }
         }
@@ -176,7 +184,8 @@ pub(super) struct Delivery {
 /// Starts the archive's thread. It ends when nobody can deliver anything any more.
 pub(super) fn start(log: LogFile, receipts: PathBuf) -> io::Result<(Sender<Delivery>, JoinHandle<()>)> {
     let (sender, deliveries) = channel();
-    let thread = std::thread::Builder::new().name("archive".into()).spawn(move || run(log, &receipts, &deliveries))?;
+    let thread =
+        std::thread::Builder::new().name("archive".into()).spawn(move || run(log, &receipts, &deliveries))?;
     Ok((sender, thread))
 }
 

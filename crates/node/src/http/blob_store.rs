@@ -282,3 +282,55 @@ fn path_of(digest: &Digest) -> Path {
 fn digest_of(path: &Path) -> Option<Digest> {
     path.parts().map(|part| part.as_ref().to_owned()).collect::<String>().parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+
+    const LIMITS: BlobLimits =
+        BlobLimits { blob_max_bytes: 100, party_quota_bytes: 100, unused_grace_ms: 1_000 };
+
+    async fn put(store: &BlobStore, content: &'static [u8], now: TimeMs) -> Result<Digest, BlobError> {
+        let stream = futures_util::stream::iter([Ok::<_, Infallible>(Bytes::from_static(content))]);
+        let digest = Digest::of(content);
+        store.put(PartyId(1), digest, None, stream, now).await.map(|_| digest)
+    }
+
+    #[tokio::test]
+    async fn a_blob_goes_when_no_job_needs_it_and_nobody_asked_for_long() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = BlobStore::open(folder.path(), LIMITS, TimeMs(0)).await.unwrap();
+        let used = put(&store, &[1; 40], TimeMs(0)).await.unwrap();
+        let wanted = put(&store, &[2; 40], TimeMs(0)).await.unwrap();
+        let unused = put(&store, &[3; 10], TimeMs(0)).await.unwrap();
+        assert!(matches!(put(&store, &[4; 40], TimeMs(0)).await, Err(BlobError::Quota { .. })));
+
+        assert!(store.has(&wanted, TimeMs(500)));
+        assert_eq!(store.collect(&BTreeSet::from([used]), TimeMs(1_001)).await.unwrap(), 1);
+        let kept = [used, wanted, unused].map(|digest| store.has(&digest, TimeMs(1_001)));
+        assert_eq!(kept, [true, true, false]);
+        assert!(matches!(store.get(unused, Part::Whole, TimeMs(1_001)).await, Err(BlobError::Missing(_))));
+        // What went makes room again, and what is there is found after a restart.
+        put(&store, &[5; 20], TimeMs(1_001)).await.unwrap();
+        let store = BlobStore::open(folder.path(), LIMITS, TimeMs(2_000)).await.unwrap();
+        assert_eq!((store.total_bytes(), store.has(&unused, TimeMs(2_000))), (100, false));
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_breaks_off_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = BlobStore::open(folder.path(), LIMITS, TimeMs(0)).await.unwrap();
+        let digest = Digest::of(&[1; 40]);
+        let chunks = [Ok(Bytes::from_static(&[1; 20])), Err("the connection is gone")];
+        let broken = store.put(PartyId(1), digest, None, futures_util::stream::iter(chunks), TimeMs(0)).await;
+        assert!(matches!(broken, Err(BlobError::BrokenOff(_))), "{broken:?}");
+        let files: Vec<_> = walk(folder.path());
+        assert!(files.is_empty(), "{files:?}");
+    }
+
+    fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+    }
+}

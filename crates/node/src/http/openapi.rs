@@ -76,7 +76,10 @@ const OPERATIONS: &[Operation] = &[
     private(get("/v1/withdrawals/{withdrawal}", "A withdrawal of yours", "WithdrawalView")),
     private(get("/v1/receipts/{job}", "The receipt of a job that you had a part in", "Receipt")),
     get("/v1/log/head", "The newest signed head of the public log", "SignedHead"),
-    with(&["start", "limit"], get("/v1/log/entries", "Entries of the public log, as they were hashed", "PlacedEvent[]")),
+    with(
+        &["start", "limit"],
+        get("/v1/log/entries", "Entries of the public log, as they were hashed", "PlacedEvent[]"),
+    ),
     with(&["index", "size"], get("/v1/log/inclusion", "Proof that an event is in the log", "InclusionProof")),
     with(
         &["old", "new"],

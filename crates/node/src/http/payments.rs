@@ -22,6 +22,8 @@ const ASK_EVERY: Duration = Duration::from_millis(200);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// What routing may cost a play-money wallet, in parts per hundred.
 const DEV_FEE_PERCENT: u64 = 5;
+/// …and a little in any case: a hop has a base fee, however small the payment.
+const DEV_FEE_FLOOR: Msat = Msat(10_000);
 const INVOICE_LIFETIME_MS: u64 = 3_600_000;
 
 /// The node, and with play money the network around it.
@@ -86,7 +88,8 @@ impl Purse {
         let unusable = |why: String| Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "payment_failed", why);
         let invoice = pay::bolt11::decode(&bolt11).map_err(|error| unusable(error.to_string()))?;
         let amount = invoice.amount.ok_or_else(|| unusable("the invoice names no amount".into()))?;
-        let max_fee = amount.scale(DEV_FEE_PERCENT, 100, market::units::Rounding::Up).unwrap_or(Msat::ZERO);
+        let share = amount.scale(DEV_FEE_PERCENT, 100, market::units::Rounding::Up).unwrap_or(Msat::ZERO);
+        let max_fee = share.max(DEV_FEE_FLOOR);
         let needed = amount.plus(max_fee).map_err(|error| unusable(error.to_string()))?;
         let spendable = dev.wallet.balance().await.map_err(|error| unusable(error.to_string()))?.spendable;
         let missing = needed.saturating_sub(spendable);

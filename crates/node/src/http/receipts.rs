@@ -29,8 +29,11 @@ pub(super) async fn receipt(
     Id(job): Id<JobId>,
 ) -> Result<Response, Failure> {
     let party = app.member(&headers).await?;
-    let missing =
-        || Failure::not_found(format_args!("receipt of a {job} that you had a part in; a job has one once it is settled"));
+    let missing = || {
+        Failure::not_found(format_args!(
+            "receipt of a {job} that you had a part in; a job has one once it is settled"
+        ))
+    };
     let text = match tokio::fs::read(receipt_file(&app.receipts, job)).await {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing()),
@@ -65,7 +68,8 @@ pub(super) async fn entries(
     let limit = query.limit.unwrap_or(ENTRIES_MAX).min(ENTRIES_MAX);
     let reader = app.log.clone();
     let lines = tokio::task::spawn_blocking(move || reader.read(query.start, limit)).await;
-    let failed = |error: &dyn std::fmt::Display| Failure::internal(format!("the public log cannot be read: {error}"));
+    let failed =
+        |error: &dyn std::fmt::Display| Failure::internal(format!("the public log cannot be read: {error}"));
     let lines = lines.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
     let entries: Result<_, _> = lines.into_iter().map(RawValue::from_string).collect();
     entries.map(Json).map_err(|error| failed(&error))

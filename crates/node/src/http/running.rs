@@ -153,7 +153,10 @@ pub async fn serve(config: MarketConfig) -> Result<RunningMarket, ServeError> {
     Ok(RunningMarket { listen, address, venue: secret.public(), app, handle, server, tasks, writer: ended })
 }
 
-fn open_venue(config: &MarketConfig, secret: &SecretKey) -> Result<(Venue<FileJournal>, LogFile), ServeError> {
+fn open_venue(
+    config: &MarketConfig,
+    secret: &SecretKey,
+) -> Result<(Venue<FileJournal>, LogFile), ServeError> {
     let (journal, cut) =
         FileJournal::open(&config.data_dir.join("journal"), secret.public(), Options::default())?;
     if let Some(cut) = cut {
@@ -172,7 +175,8 @@ fn open_venue(config: &MarketConfig, secret: &SecretKey) -> Result<(Venue<FileJo
     let mut log = LogFile::open(&path).map_err(in_log)?;
     let mut failure = None;
     let refill = Refill { log: &mut log, failure: &mut failure };
-    let (venue, report) = Venue::open(journal, secret.clone(), settings, found.newest, writer::now(), refill)?;
+    let (venue, report) =
+        Venue::open(journal, secret.clone(), settings, found.newest, writer::now(), refill)?;
     failure.map_or(Ok(()), Err).and_then(|()| log.flush()).map_err(in_log)?;
     let published = venue.read().log().size();
     if log.entries() > published {

@@ -89,7 +89,9 @@ impl Shared {
     /// As [`Shared::reader`], for those who have to be somebody: a party, itself or through its machine.
     pub(super) async fn member(&self, headers: &HeaderMap) -> Result<PartyId, Failure> {
         self.reader(headers).await?.party().ok_or_else(|| {
-            Failure::unauthorized("this needs a read token in the Authorization header, signed by a registered key")
+            Failure::unauthorized(
+                "this needs a read token in the Authorization header, signed by a registered key",
+            )
         })
     }
 

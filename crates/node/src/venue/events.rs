@@ -68,8 +68,11 @@ mod tests {
             recent.push(event(position, index));
         }
         let at = |position, index| EventCursor { position, index };
-        let cursors =
-            |from| recent.after(from, 10).map(|events| events.iter().map(|e| EventCursor::from(e.as_ref())).collect::<Vec<_>>());
+        let cursors = |from| {
+            recent
+                .after(from, 10)
+                .map(|events| events.iter().map(|e| EventCursor::from(e.as_ref())).collect::<Vec<_>>())
+        };
         assert_eq!(cursors(at(1, 0)), Ok(vec![at(1, 1), at(2, 0)]));
         assert_eq!(cursors(at(1, u32::MAX)), Ok(vec![at(2, 0)]));
         assert_eq!(cursors(at(9, 0)), Ok(vec![]));

@@ -77,12 +77,15 @@ impl Floor {
             .map(|(id, _)| id)
             .collect();
         let position = state.position;
+        // Nothing happened before the first entry.
+        let start =
+            if position == 0 { EventCursor::default() } else { EventCursor { position, index: u32::MAX } };
         // Says that nothing is published yet.
         let head = SignedHead::sign(Head::empty(), TimeMs(0), secret);
         Floor {
             head,
             durable: position,
-            recent: RecentEvents::new(recent_events, EventCursor { position, index: u32::MAX }),
+            recent: RecentEvents::new(recent_events, start),
             payments: RecentPayments::of(engine.state()),
             auctions,
             settled: Vec::new(),

@@ -195,7 +195,8 @@ impl<J: Journal> Venue<J> {
         now: TimeMs,
         archive: impl Archive,
     ) -> Result<(Venue<J>, RecoveryReport), RecoverError> {
-        let (mut floor, report) = recovery::recover(&journal, &secret, settings.recent_events, snapshot, archive)?;
+        let (mut floor, report) =
+            recovery::recover(&journal, &secret, settings.recent_events, snapshot, archive)?;
         floor.sign_head(now.max(journal.last_at()), &secret);
         let mut keeper = Keeper::new(&secret);
         keeper.take_over(floor.engine().state());

@@ -174,7 +174,11 @@ impl Floor {
                 .iter()
                 .filter_map(|order| work_auction(state, id, machine, *order))
                 .collect(),
-            offers: machine.offers.iter().map(|offer| (*offer, OfferTerms::clone(&state.offer(*offer).terms))).collect(),
+            offers: machine
+                .offers
+                .iter()
+                .map(|offer| (*offer, OfferTerms::clone(&state.offer(*offer).terms)))
+                .collect(),
             ..WorkView::default()
         };
         view.revision = revision(&view);
