@@ -65,7 +65,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "DIR", default_value = "grist-demo")]
     pub(crate) out: PathBuf,
     /// How many frames to render
-    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=360))]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=360))]
     pub(crate) frames: u32,
 }
 
@@ -115,7 +115,10 @@ async fn play(args: &DemoArgs, scratch: &Path, output: &Output) -> Result<(), Fa
     books.print(output, &receipt)?;
     books.check()?;
     if outcome != JobOutcome::Completed {
-        return Err(Failure::new(Exit::Incomplete, format!("the job ended as {outcome:?}, not every frame is there")));
+        return Err(Failure::new(
+            Exit::Incomplete,
+            format!("the job ended as {outcome:?}, not every frame is there"),
+        ));
     }
 
     heading(output, "The film");
@@ -125,13 +128,27 @@ async fn play(args: &DemoArgs, scratch: &Path, output: &Output) -> Result<(), Fa
     write_film(&pictures, &apng, &gif)?;
     output.text(&format!("  {} frames, each run again by the buyer: every byte is right", checked))?;
     output.text(&format!("  {}  (animated PNG)\n  {}  (animated GIF)", apng.display(), gif.display()))?;
-    output.text(&format!("  {}  (the receipt: `grist receipt verify` checks it offline)", receipt_file.display()))?;
+    output.text(&format!(
+        "  {}  (the receipt: `grist receipt verify` checks it offline)",
+        receipt_file.display()
+    ))?;
     let seconds = started.elapsed().as_secs();
     output.text(&format!("\nDone in {seconds} s, with play money."))?;
     let frames = tasks.len();
-    output.json_line(&Summary { job: placed, outcome, frames, frames_checked: checked, seconds, books, receipt: receipt_file, apng, gif })?;
+    output.json_line(&Summary {
+        job: placed,
+        outcome,
+        frames,
+        frames_checked: checked,
+        seconds,
+        books,
+        receipt: receipt_file,
+        apng,
+        gif,
+    })?;
     if args.keep {
-        output.note(&format!("\nThe market stays at {} until Ctrl-C: open it in a browser.", stage.address()));
+        output
+            .note(&format!("\nThe market stays at {} until Ctrl-C: open it in a browser.", stage.address()));
         tokio::signal::ctrl_c().await.map_err(|e| Failure::of(Exit::Unexpected, e))?;
     }
     stage.strike().await
@@ -153,7 +170,9 @@ async fn show_offers(stage: &Stage, output: &Output) -> Result<(), Failure> {
             if offer.is_unvetted { "new".into() } else { format!("{} ppm", offer.reputation_ppm) },
         ]
     });
-    output.note(table(["  provider", "declares", "asks", "bond", "reputation"], rows.collect::<Vec<_>>()).trim_end());
+    output.note(
+        table(["  provider", "declares", "asks", "bond", "reputation"], rows.collect::<Vec<_>>()).trim_end(),
+    );
     output.note("  (all four run on this computer; classes are what they say of themselves)");
     Ok(())
 }
@@ -197,13 +216,17 @@ async fn watch(
     bundles: &Path,
     output: &Output,
 ) -> Result<(JobOutcome, Msat), Failure> {
-    let of = |part: Part| CAST.iter().find(|player| player.part == part).map(|player| player.name).unwrap_or_default();
+    let of = |part: Part| {
+        CAST.iter().find(|player| player.part == part).map(|player| player.name).unwrap_or_default()
+    };
     let (liar, victim) = (stage.party_of(of(Part::WrongResults))?, stage.party_of(of(Part::Dies))?);
     let (send, mut news) = tokio::sync::mpsc::unbounded_channel();
     let following = {
         let (buyer, bundles) = (buyer.clone(), bundles.to_owned());
         // When nobody listens any more the demo has ended already.
-        tokio::spawn(async move { buyer.follow(job, Some(&bundles), move |item| drop(send.send(item))).await })
+        tokio::spawn(
+            async move { buyer.follow(job, Some(&bundles), move |item| drop(send.send(item))).await },
+        )
     };
     let mut fate = Fate { liar, victim, is_liar_caught: false, is_victim_dead: false };
     let insured = {
@@ -213,7 +236,11 @@ async fn watch(
             let News::Event(event) = item else { continue };
             let cue = story.tell(&event.event);
             if cue.is_some_and(|cue| fate.strikes(cue)) {
-                output.note(&format!("  {} the process of {} is killed (SIGKILL)", output.tone(Tone::Bad, "!"), script.name(victim)));
+                output.note(&format!(
+                    "  {} the process of {} is killed (SIGKILL)",
+                    output.tone(Tone::Bad, "!"),
+                    script.name(victim)
+                ));
                 stage.kill(victim).await?;
             }
         }
@@ -267,7 +294,11 @@ async fn take_receipt(stage: &Stage, job: JobId, file: &Path) -> Result<Receipt,
 }
 
 /// Takes the frames out of their bundles, writes them down, and reads them.
-fn collect_frames(args: &DemoArgs, bundles: &Path, tasks: &[TaskView]) -> Result<Vec<film::Picture>, Failure> {
+fn collect_frames(
+    args: &DemoArgs,
+    bundles: &Path,
+    tasks: &[TaskView],
+) -> Result<Vec<film::Picture>, Failure> {
     let folder = args.out.join("frames");
     let failed = |e: std::io::Error| Failure::of(Exit::Unexpected, e).during(folder.display());
     std::fs::create_dir_all(&folder).map_err(failed)?;
@@ -281,7 +312,8 @@ fn collect_frames(args: &DemoArgs, bundles: &Path, tasks: &[TaskView]) -> Result
         if Digest::of(&bytes) != result.output {
             return Err(not_verified(format!("frame {} is not what its digest says", task.task)));
         }
-        let bundle = OutputBundle::decode(&bytes, BUNDLE_MAX_BYTES).map_err(|e| not_verified(e.to_string()))?;
+        let bundle =
+            OutputBundle::decode(&bytes, BUNDLE_MAX_BYTES).map_err(|e| not_verified(e.to_string()))?;
         for (name, content) in &bundle.files {
             pictures.push(film::decode(name, content).map_err(|e: FilmError| not_verified(e.to_string()))?);
         }
@@ -294,11 +326,14 @@ fn collect_frames(args: &DemoArgs, bundles: &Path, tasks: &[TaskView]) -> Result
 async fn check_frames(prepared: &PreparedJob, tasks: &[TaskView], output: &Output) -> Result<usize, Failure> {
     let mut blobs: BTreeMap<Digest, Arc<[u8]>> = BTreeMap::new();
     for (digest, file) in &prepared.blobs {
-        let bytes = std::fs::read(file).map_err(|e| Failure::of(Exit::Unexpected, e).during(file.display()))?;
+        let bytes =
+            std::fs::read(file).map_err(|e| Failure::of(Exit::Unexpected, e).during(file.display()))?;
         blobs.insert(*digest, bytes.into());
     }
     let bar = output.bars().add(ProgressBar::new(tasks.len() as u64));
-    let style = ProgressStyle::with_template("  checking {bar:32.green} {pos:>3}/{len} run again by the buyer  {elapsed}");
+    let style = ProgressStyle::with_template(
+        "  checking {bar:32.green} {pos:>3}/{len} run again by the buyer  {elapsed}",
+    );
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━╌"));
     let (spec, tasks) = (prepared.spec.clone(), tasks.to_vec());
     let shown = bar.clone();

@@ -86,7 +86,7 @@ fn a_job_is_run_paid_and_proven() {
 
     receipts_are_checked_offline(&out.join("receipt.json"), venue.first["venue"].as_str().unwrap());
     reading_commands_print_json(&buyer, &result);
-    money_leaves_again(&worker);
+    money_leaves_again(&worker, &venue);
 
     venue.kill();
     journals_are_checked_offline(&operator, &data);
@@ -140,15 +140,31 @@ fn reading_commands_print_json(buyer: &Grist, result: &Value) {
     }
 }
 
-fn money_leaves_again(worker: &Grist) {
+fn money_leaves_again(worker: &Grist, venue: &Service) {
     let said = worker.run(&["wallet", "withdraw", "not an invoice"]);
     assert_eq!(said.code, 3, "{said:?}");
     let before = balance(worker)["available_msat"].as_u64().unwrap();
     let bond = worker.run(&["wallet", "bond", "lock", "10sat", "--json"]).ok().json();
     assert_eq!(bond["bond_msat"], 10_000);
     assert_eq!(bond["available_msat"], before - 10_000);
+    let invoice = invoice_of_the_world(&venue.address, 20_000);
+    let sent = worker.run(&["wallet", "withdraw", &invoice, "--json"]).ok().json();
+    let fee = sent["phase"]["sent"]["fee_msat"].as_u64().unwrap_or_else(|| panic!("{sent}"));
+    assert_eq!(balance(worker)["available_msat"], before - 10_000 - 20_000 - fee);
+    let said = worker.run(&["wallet", "withdraw", &invoice]);
+    assert_ne!(said.code, 0, "an invoice is paid once: {said:?}");
     let said = worker.run(&["wallet", "bond", "lock", "1000000sat"]);
     assert_eq!(said.code, 6, "{said:?}");
+}
+
+/// An invoice of somebody outside the market.
+fn invoice_of_the_world(address: &str, amount_msat: u64) -> String {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let invoice = runtime.block_on(async {
+        let market = node::client::Market::connect(address).await.unwrap();
+        market.dev_invoice(market::units::Msat(amount_msat)).await.unwrap()
+    });
+    invoice.bolt11
 }
 
 fn journals_are_checked_offline(operator: &Grist, data: &Path) {
@@ -176,7 +192,7 @@ fn journals_are_checked_offline(operator: &Grist, data: &Path) {
     std::fs::write(&segment, bytes).unwrap();
     let said = operator.run(&["journal", "verify", folder]);
     assert_eq!(said.code, 8, "{said:?}");
-    assert!(said.stderr.contains("position"), "{}", said.stderr);
+    assert!(said.stderr.contains("entry ") && said.stderr.contains("byte "), "{}", said.stderr);
     let said = operator.run(&["journal", "replay", folder]);
     assert_eq!(said.code, 8, "{said:?}");
 }
@@ -214,6 +230,25 @@ fn a_job_that_costs_more_than_there_is_says_what_to_do() {
     assert!(said.stderr.contains("grist wallet topup 990sat --pay"), "{}", said.stderr);
     let said = buyer.run(&["run", job.to_str().unwrap(), "--yes", "--max-price", "1sat"]);
     assert_eq!(said.code, 6, "{said:?}");
+}
+
+#[test]
+fn a_detached_job_is_cancelled_and_its_money_comes_back() {
+    let operator = Grist::new();
+    let venue = market(&operator, &operator.path("market"));
+    let buyer = buyer(&venue, "2000sat");
+    let job = example("hello/job.toml");
+    let placed =
+        buyer.run(&["run", job.to_str().unwrap(), "--yes", "--detach", "--max-price", "500sat"]).ok();
+    let job = placed.stdout.trim();
+    assert_eq!(balance(&buyer)["escrow_msat"], 500_000);
+    let why = buyer.run(&["offers", "--why", "order-1"]).ok().stdout;
+    assert!(why.contains("no standing offers"), "{why}");
+    buyer.run(&["job", "cancel", job]).ok();
+    assert_eq!(balance(&buyer)["available_msat"], 2_000_000);
+    let said = buyer.run(&["job", "watch", job, "--out", buyer.path("out").to_str().unwrap()]);
+    assert_eq!(said.code, 7, "{said:?}");
+    assert!(said.stderr.contains("was cancelled"), "{}", said.stderr);
 }
 
 #[test]

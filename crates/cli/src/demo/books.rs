@@ -5,12 +5,7 @@ use crate::{
     exit::{Exit, Failure},
     output::{Output, table},
 };
-use market::{
-    id::PartyId,
-    lease::CloseReason,
-    receipt::Receipt,
-    units::Msat,
-};
+use market::{id::PartyId, lease::CloseReason, receipt::Receipt, units::Msat};
 use node::api::AccountView;
 use serde::Serialize;
 
@@ -53,7 +48,8 @@ impl Books {
             let account = stage.market().account(member.secret()).await?;
             accounts += everything(&account);
             let leases = body.leases.iter().filter(|lease| lease.party == member.party);
-            let sum = |amount: fn(&market::receipt::LeaseReceipt) -> u64| Msat(leases.clone().map(amount).sum());
+            let sum =
+                |amount: fn(&market::receipt::LeaseReceipt) -> u64| Msat(leases.clone().map(amount).sum());
             lines.push(Line {
                 name: member.name.clone(),
                 party: member.party,
@@ -85,7 +81,8 @@ impl Books {
     /// Prints the settlement table.
     pub(super) fn print(&self, output: &Output, receipt: &Receipt) -> Result<(), Failure> {
         let rows = self.lines.iter().map(|line| {
-            let leases: Vec<_> = receipt.body.leases.iter().filter(|lease| lease.party == line.party).collect();
+            let leases: Vec<_> =
+                receipt.body.leases.iter().filter(|lease| lease.party == line.party).collect();
             let accepted: u32 = leases.iter().map(|lease| lease.books.accepted).sum();
             let wrong: u32 = leases.iter().map(|lease| lease.books.wrong).sum();
             let reasons: Vec<&str> = leases.iter().map(|lease| reason(lease.reason)).collect();
@@ -104,7 +101,11 @@ impl Books {
         output.text(&table(head, rows.collect::<Vec<_>>()))?;
         output.text(&format!(
             "\nThe buyer locked {}, paid {}, and got {} back. Operator's fees: {}. Insurance: {}.",
-            self.budget_msat, self.paid_msat, self.refunded_msat, self.operator_fees_msat, self.insurance_msat
+            self.budget_msat,
+            self.paid_msat,
+            self.refunded_msat,
+            self.operator_fees_msat,
+            self.insurance_msat
         ))?;
         output.text(&format!(
             "Came in: {}. Accounted for: {}. The market owes {}, its node holds {}.",
@@ -116,8 +117,13 @@ impl Books {
     pub(super) fn check(&self) -> Result<(), Failure> {
         let came_in = self.topped_up_msat;
         let places = [self.accounted_for_msat, self.liabilities_msat, self.node_balance_msat];
-        if places.iter().any(|place| *place != came_in) || self.budget_msat.0 != self.paid_msat.0 + self.refunded_msat.0 {
-            return Err(Failure::new(Exit::NotVerified, "the books do not add up: this is a bug, please report it"));
+        if places.iter().any(|place| *place != came_in)
+            || self.budget_msat.0 != self.paid_msat.0 + self.refunded_msat.0
+        {
+            return Err(Failure::new(
+                Exit::NotVerified,
+                "the books do not add up: this is a bug, please report it",
+            ));
         }
         Ok(())
     }

@@ -63,7 +63,8 @@ pub(crate) fn decode(frame: &str, bytes: &[u8]) -> Result<Picture, FilmError> {
 /// Writes an animated PNG (lossless) that repeats for ever.
 pub(crate) fn write_apng(file: &Path, pictures: &[Picture]) -> Result<(), FilmError> {
     let first = pictures.first().ok_or(FilmError::NoFrames)?;
-    let failed = |error: &dyn std::fmt::Display| FilmError::Write { file: file.to_owned(), reason: error.to_string() };
+    let failed =
+        |error: &dyn std::fmt::Display| FilmError::Write { file: file.to_owned(), reason: error.to_string() };
     let out = BufWriter::new(File::create(file).map_err(|e| failed(&e))?);
     let mut encoder = png::Encoder::new(out, first.width, first.height);
     encoder.set_color(png::ColorType::Rgb);
@@ -80,7 +81,8 @@ pub(crate) fn write_apng(file: &Path, pictures: &[Picture]) -> Result<(), FilmEr
 /// Writes an animated GIF (256 colors a frame) that repeats for ever.
 pub(crate) fn write_gif(file: &Path, pictures: &[Picture]) -> Result<(), FilmError> {
     let first = pictures.first().ok_or(FilmError::NoFrames)?;
-    let failed = |error: &dyn std::fmt::Display| FilmError::Write { file: file.to_owned(), reason: error.to_string() };
+    let failed =
+        |error: &dyn std::fmt::Display| FilmError::Write { file: file.to_owned(), reason: error.to_string() };
     let (width, height) = (first.width, first.height);
     let size = |n: u32| u16::try_from(n).map_err(|e| failed(&e));
     let (columns, rows) = (size(width)?, size(height)?);
@@ -114,7 +116,8 @@ mod tests {
         let (apng, gif_file) = (folder.path().join("film.png"), folder.path().join("film.gif"));
         write_apng(&apng, &pictures).unwrap();
         write_gif(&gif_file, &pictures).unwrap();
-        let reader = png::Decoder::new(std::io::BufReader::new(File::open(&apng).unwrap())).read_info().unwrap();
+        let reader =
+            png::Decoder::new(std::io::BufReader::new(File::open(&apng).unwrap())).read_info().unwrap();
         assert_eq!(reader.info().animation_control().unwrap().num_frames, 3);
         let mut decoder = gif::DecodeOptions::new().read_info(File::open(&gif_file).unwrap()).unwrap();
         let mut frames = 0;

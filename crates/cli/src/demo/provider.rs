@@ -54,7 +54,8 @@ pub(super) fn start(
     machine_key: &SecretKey,
     player: &Player,
 ) -> Result<Child, Failure> {
-    let failed = |e: std::io::Error| Failure::of(Exit::Unexpected, e).during(format!("starting {}", player.name));
+    let failed =
+        |e: std::io::Error| Failure::of(Exit::Unexpected, e).during(format!("starting {}", player.name));
     std::fs::create_dir_all(home).map_err(failed)?;
     let script = Script {
         name: player.name.to_owned(),

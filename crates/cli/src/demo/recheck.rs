@@ -3,11 +3,7 @@
 
 use crate::exit::{Exit, Failure};
 use indicatif::ProgressBar;
-use market::{
-    event::TaskOutcome,
-    id::Digest,
-    job::JobSpec,
-};
+use market::{event::TaskOutcome, id::Digest, job::JobSpec};
 use node::{
     api::TaskView,
     provider::{task_input, task_limits, task_result},
@@ -64,7 +60,8 @@ pub(super) fn recheck(
 
 fn compile(spec: &JobSpec, blobs: &BTreeMap<Digest, Arc<[u8]>>) -> Result<Module, Failure> {
     let unexpected = |text: String| Failure::new(Exit::Unexpected, text).during("checking the frames");
-    let profile = Profile::find(&spec.profile).ok_or_else(|| unexpected("unknown execution profile".into()))?;
+    let profile =
+        Profile::find(&spec.profile).ok_or_else(|| unexpected("unknown execution profile".into()))?;
     let engine = Engine::new(profile).map_err(|e| unexpected(e.to_string()))?;
     let wasm = blobs.get(&spec.module).ok_or_else(|| unexpected("the module is missing".into()))?;
     let compiled = engine.compile(wasm).map_err(|e| unexpected(e.to_string()))?;
@@ -85,9 +82,14 @@ fn check_one(
         Outcome::Finished(finished) if task_result(&finished) == result && result.exit.is_success() => Ok(()),
         Outcome::Finished(finished) => {
             let (ours, theirs) = (finished.digest.short(), result.output.short());
-            Err(format!("frame {} is wrong: running it here gives {ours}…, the market delivered {theirs}…", task.task))
+            Err(format!(
+                "frame {} is wrong: running it here gives {ours}…, the market delivered {theirs}…",
+                task.task
+            ))
         }
-        Outcome::Inconclusive(exhausted) => Err(format!("frame {} cannot be checked here: {exhausted:?}", task.task)),
+        Outcome::Inconclusive(exhausted) => {
+            Err(format!("frame {} cannot be checked here: {exhausted:?}", task.task))
+        }
         Outcome::Invalid(why) => Err(format!("frame {} cannot be run here: {why}", task.task)),
     }
 }

@@ -63,7 +63,8 @@ impl Stage {
         config.name = "the demo's market".into();
         config.rules_version = Some(RULES);
         config.lost_after_ms = LOST_AFTER_MS;
-        let running = serve(config).await.map_err(|e| Failure::of(Exit::Unexpected, e).during("the demo's market"))?;
+        let running =
+            serve(config).await.map_err(|e| Failure::of(Exit::Unexpected, e).during("the demo's market"))?;
         output.note(&format!("a market with play money opens at {}", running.address()));
         let market = Market::connect(running.address()).await?;
         let mut stage = Stage { running, market, members: Vec::new(), processes: Vec::new() };
@@ -77,7 +78,8 @@ impl Stage {
             let home = folder.join("providers").join(player.name);
             let party = stage.party_of(player.name)?;
             let identity = Identity { machine, party };
-            let process = super::provider::start(&home, stage.running.address(), identity, &machine_key, &player)?;
+            let process =
+                super::provider::start(&home, stage.running.address(), identity, &machine_key, &player)?;
             stage.processes.push((party, process));
         }
         Ok(stage)
@@ -124,7 +126,8 @@ impl Stage {
     /// Gives a party a machine of one core: all of them share this computer.
     async fn certify(&self, owner: &SecretKey, label: &str) -> Result<(MachineId, SecretKey), Failure> {
         let key = SecretKey::from_bytes(random_digest()?.0);
-        let consent = key.sign(CERTIFICATE_DOMAIN, &certificate_message(&self.market.venue(), &owner.public()));
+        let consent =
+            key.sign(CERTIFICATE_DOMAIN, &certificate_message(&self.market.venue(), &owner.public()));
         let capacity = Resources { cpu_milli: 1_000, memory_mib: 512, disk_mib: 512, ..Resources::default() };
         let label = label.to_owned();
         let command = Command::CertifyMachine { machine_key: key.public(), consent, label, capacity };
@@ -167,7 +170,9 @@ impl Stage {
     /// The party of a player.
     pub(super) fn party_of(&self, name: &str) -> Result<PartyId, Failure> {
         let member = self.members.iter().find(|member| member.name == name);
-        member.map(|member| member.party).ok_or_else(|| Failure::new(Exit::Unexpected, format!("{name} is not in the demo")))
+        member
+            .map(|member| member.party)
+            .ok_or_else(|| Failure::new(Exit::Unexpected, format!("{name} is not in the demo")))
     }
 
     /// Waits until every provider's offer stands.
@@ -189,7 +194,10 @@ impl Stage {
     pub(super) async fn kill(&mut self, party: PartyId) -> Result<(), Failure> {
         for (owner, process) in &mut self.processes {
             if *owner == party {
-                process.kill().await.map_err(|e| Failure::of(Exit::Unexpected, e).during("killing a provider"))?;
+                process
+                    .kill()
+                    .await
+                    .map_err(|e| Failure::of(Exit::Unexpected, e).during("killing a provider"))?;
             }
         }
         Ok(())
@@ -206,7 +214,10 @@ impl Stage {
             // One that has ended already needs no killing.
             let _ = process.kill().await;
         }
-        self.running.shutdown().await.map_err(|e| Failure::of(Exit::Unexpected, e).during("the demo's market"))
+        self.running
+            .shutdown()
+            .await
+            .map_err(|e| Failure::of(Exit::Unexpected, e).during("the demo's market"))
     }
 }
 

@@ -53,7 +53,9 @@ impl<'a> Story<'a> {
     pub(super) fn new(output: &'a Output, script: &'a Script, frames: u32) -> Story<'a> {
         let bars = output.bars();
         let style = |template: &str| {
-            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━╌")
+            ProgressStyle::with_template(template)
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .progress_chars("━━╌")
         };
         let total = bars.add(ProgressBar::new(frames.into()));
         total.set_style(style("  frames   {bar:32.cyan} {pos:>3}/{len} verified  {elapsed}"));
@@ -86,11 +88,16 @@ impl<'a> Story<'a> {
     pub(super) fn tell(&mut self, event: &Event) -> Option<Cue> {
         match event {
             Event::BidCommitted { machine, .. } => {
-                self.say(Tone::Faint, &format!("a sealed bid from {}: nobody can read it yet", self.machine(*machine)));
+                self.say(
+                    Tone::Faint,
+                    &format!("a sealed bid from {}: nobody can read it yet", self.machine(*machine)),
+                );
             }
             Event::BidsClosed { .. } => self.say(Tone::Faint, "bidding is closed, the bids are opened"),
             Event::AuctionCleared { bids, won, .. } => {
-                let text = format!("the auction is decided: {won} slots among {bids} bids; the first losing bid sets the price");
+                let text = format!(
+                    "the auction is decided: {won} slots among {bids} bids; the first losing bid sets the price"
+                );
                 self.say(Tone::Strong, &text);
             }
             Event::LeaseGranted { lease, party, rate, .. } => {
@@ -102,7 +109,9 @@ impl<'a> Story<'a> {
             Event::LeaseStarted { lease, .. } => self.with_lease(*lease, |row| row.state = "works"),
             Event::TasksClaimed { lease, attempts, .. } => return self.claimed(*lease, attempts),
             Event::ResultsCommitted { attempts, .. } => self.committed(attempts),
-            Event::AttemptJudged { attempt, verdict, paid_msat, .. } => self.judged(*attempt, verdict, *paid_msat),
+            Event::AttemptJudged { attempt, verdict, paid_msat, .. } => {
+                self.judged(*attempt, verdict, *paid_msat)
+            }
             Event::TaskFinished { outcome: TaskOutcome::Done { .. }, .. } => self.frames.inc(1),
             Event::TaskReopened { task, .. } => {
                 self.frames.set_position(self.frames.position().saturating_sub(1));
@@ -138,7 +147,10 @@ impl<'a> Story<'a> {
             }
             if let Some(lost_by) = self.orphans.remove(task).filter(|lost_by| *lost_by != party) {
                 let (name, before) = (self.script.name(party), self.script.name(lost_by));
-                self.say(Tone::Good, &format!("frame {task}, which {before} left behind, is taken over by {name}"));
+                self.say(
+                    Tone::Good,
+                    &format!("frame {task}, which {before} left behind, is taken over by {name}"),
+                );
             }
         }
         self.redraw(party);
@@ -195,7 +207,10 @@ impl<'a> Story<'a> {
         let Some(party) = self.leases.get(&lease).copied() else { return };
         match reason {
             CloseReason::Lost => {
-                self.say(Tone::Bad, &format!("{lease} of {} is closed: its machine is lost", self.script.name(party)));
+                self.say(
+                    Tone::Bad,
+                    &format!("{lease} of {} is closed: its machine is lost", self.script.name(party)),
+                );
                 self.set_state(party, "lost");
             }
             CloseReason::Finished => self.set_state(party, "done"),

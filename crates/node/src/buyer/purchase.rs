@@ -103,7 +103,11 @@ impl Buyer {
     }
 
     /// Uploads what a job needs; `told` hears after each file how many of all are there.
-    pub async fn upload(&self, job: &PreparedJob, mut told: impl FnMut(usize, usize)) -> Result<(), BuyError> {
+    pub async fn upload(
+        &self,
+        job: &PreparedJob,
+        mut told: impl FnMut(usize, usize),
+    ) -> Result<(), BuyError> {
         for (nth, file) in job.blobs.values().enumerate() {
             self.market.put_blob_file(&self.secret, file).await?;
             told(nth + 1, job.blobs.len());

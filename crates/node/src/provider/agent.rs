@@ -90,7 +90,7 @@ pub struct Tally {
     pub finished: u64,
     /// Runs that ended without one.
     pub inconclusive: u64,
-    /// Results revealed.
+    /// Results that were revealed and have their verdict.
     pub revealed: u64,
 }
 

@@ -93,11 +93,10 @@ pub(super) fn load(named: Option<&Path>, usual: &Path) -> Result<ProvideConfig, 
 
 /// Settings that cannot be used.
 pub(super) fn unusable(error: ConfigError) -> Failure {
-    let exit = match &error {
-        ConfigError::NoPrice => Exit::Usage,
-        _ => Exit::BadInput,
-    };
-    Failure::of(exit, error)
+    match &error {
+        ConfigError::NoPrice => Failure::of(Exit::Usage, error).advise("for example --price-per-task 10sat"),
+        _ => Failure::of(Exit::BadInput, error),
+    }
 }
 
 #[cfg(test)]

@@ -179,10 +179,7 @@ impl Agent {
             let Some(attempt) = self.attempts.get(*id).copied() else { continue };
             let Progress::Revealing(result) = attempt.progress else { continue };
             let progress = match items.is_done(index) {
-                Some(true) => {
-                    self.tally.revealed += 1;
-                    Progress::Revealed(result)
-                }
+                Some(true) => Progress::Revealed(result),
                 Some(false) => {
                     // The market may have lost the output: it is uploaded again if the reveal is still wanted.
                     self.outputs.stored.remove(&result.output);

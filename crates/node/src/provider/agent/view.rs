@@ -84,6 +84,9 @@ impl Agent {
                 continue;
             }
             let Some(attempt) = self.attempts.drop(id) else { continue };
+            // The verdict may be faster than the answer to the reveal.
+            let was_revealed = matches!(attempt.progress, Progress::Revealing(_) | Progress::Revealed(_));
+            self.tally.revealed += u64::from(was_revealed);
             if attempt.progress.stage() == Stage::Running {
                 self.actions.push(Action::Stop { lease: attempt.lease, attempt: id });
             }

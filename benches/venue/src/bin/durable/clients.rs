@@ -1,6 +1,6 @@
 //! Clients that send one command after the other, as fast as they are answered or when each is due.
 
-use benches::samples::Samples;
+use report::samples::Samples;
 use std::{
     future::Future,
     time::{Duration, Instant},

@@ -1,11 +1,6 @@
 //! What a market takes: memory for a million standing offers, and how fast a journal is replayed.
 
 use anyhow::bail;
-use benches::{
-    machine::{self, resident_bytes},
-    pool::Pool,
-    table::{Table, per_second},
-};
 use market::{
     command::{CERTIFICATE_DOMAIN, Command, TopUpOutcome, certificate_message},
     engine::Engine,
@@ -20,6 +15,11 @@ use market::{
 use node::{
     journal::{FileJournal, Options},
     venue::{Settings, Venue, check_statement, replay},
+};
+use report::{
+    machine::{self, resident_bytes},
+    pool::Pool,
+    table::{Table, per_second},
 };
 use std::{
     path::Path,

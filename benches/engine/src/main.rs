@@ -5,20 +5,22 @@
 //! the whole run (commands per second), once with a clock around each command (percentiles). Checking signatures and
 //! reading JSON happen before the engine, in parallel, and are excluded; their rate is printed beside.
 
+mod cpu;
 mod peer;
 mod scene;
 mod signatures;
 
 use anyhow::Context;
-use benches::{
-    machine::{self, cpu_time},
-    samples::{Samples, Sorted, median},
-    table::{Table, per_second, spans, verdict},
-};
+use cpu::cpu_time;
 use market::{
     engine::{Engine, State},
     statement::Checked,
     units::TimeMs,
+};
+use report::{
+    machine,
+    samples::{Samples, Sorted, median},
+    table::{Table, per_second, spans, verdict},
 };
 use scene::Kind;
 use std::{

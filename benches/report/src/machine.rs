@@ -1,15 +1,7 @@
 //! What the numbers were taken on.
 
 use anyhow::Context;
-use rustix::time::{ClockId, clock_gettime};
-use std::{fs, path::Path, process::Command, time::Duration};
-
-/// How long this thread has been running on a core. What others do on the machine does not count, apart from the caches
-/// that they take.
-pub fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
-}
+use std::{fs, path::Path, process::Command};
 
 /// How much memory a process has.
 pub fn resident_bytes(process: u32) -> anyhow::Result<u64> {

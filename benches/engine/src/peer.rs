@@ -3,10 +3,11 @@
 //! lease goes through afterwards has no counterpart in an order book.
 
 use super::scene::{Kind, OFFERS};
+use crate::cpu::cpu_time;
 use anyhow::Context;
-use benches::{machine::cpu_time, samples::Samples};
 use orderbook_rs::prelude::{Id, OrderBook, Side, TimeInForce};
 use pricelevel::{OrderUpdate, Price};
+use report::samples::Samples;
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},

@@ -1,6 +1,6 @@
 //! What comes before the engine: reading a statement and checking its signature, on all cores.
 
-use benches::{machine::cpu_time, table::per_second};
+use crate::cpu::cpu_time;
 use market::{
     command::Command,
     id::OfferId,
@@ -8,6 +8,7 @@ use market::{
     statement::{Payload, Statement},
     units::TimeMs,
 };
+use report::table::per_second;
 use std::thread;
 
 /// Statements that each core checks.

@@ -4,7 +4,7 @@
 //! are fetched and the receipt is checked. Ray: `ray.get` of 10,000 empty functions on two warm workers. `GRIST` names
 //! our program, `RAY_PYTHON` a Python that has Ray.
 
-use benches::{
+use report::{
     machine,
     pool::{Pool, peer_number},
     samples::median,

@@ -15,6 +15,10 @@ use tempfile::TempDir;
 /// How long the pool may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// `(module (memory (export "memory") 1) (func (export "_start")))`.
+const EMPTY_MODULE: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x05\x03\x01\0\x01\
+    \x07\x13\x02\x06memory\x02\0\x06_start\0\0\x0a\x04\x01\x02\0\x0b";
+
 /// Processes that are ended when this is dropped.
 #[derive(Debug)]
 pub struct Pool {
@@ -93,8 +97,7 @@ impl Pool {
 
     /// Writes a job of so many empty tasks.
     pub fn empty_job(&self, name: &str, tasks: u32, slots: u32) -> anyhow::Result<PathBuf> {
-        let module = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
-        fs::write(self.folder.path().join("empty.wasm"), wat::parse_str(module)?)?;
+        fs::write(self.folder.path().join("empty.wasm"), EMPTY_MODULE)?;
         let job = format!(
             "name = \"{name}\"\nmodule = \"empty.wasm\"\ntasks = {tasks}\nslots = {slots}\n\
              max_price = \"{} sat\"\nmax_price_per_task = \"1 sat\"\n\

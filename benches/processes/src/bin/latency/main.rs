@@ -3,10 +3,10 @@
 //! Ours: jobs of one empty task, one after the other, through a market and a provider on loopback. The journal says
 //! when the order was accepted, when its task was claimed, and when its result was committed, by the market's clock in
 //! milliseconds: the task has begun between the last two. The peer starts a static program that does nothing, in an
-//! image that holds nothing else. `GRIST` names our program, `PODMAN_IMAGE` the image.
+//! image that holds nothing else. `GRIST` names our program, `PODMAN_RUN` is the command that starts the peer.
 
 use anyhow::Context;
-use benches::{
+use report::{
     machine,
     pool::Pool,
     samples::{Samples, Sorted},
@@ -72,14 +72,15 @@ fn read(entries: &[Value]) -> anyhow::Result<(Samples, Samples)> {
 }
 
 fn podman() -> anyhow::Result<Option<Sorted>> {
-    let Some(image) = std::env::var_os("PODMAN_IMAGE") else { return Ok(None) };
+    let Ok(command) = std::env::var("PODMAN_RUN") else { return Ok(None) };
+    let mut words = command.split_whitespace();
+    let program = words.next().context("PODMAN_RUN is empty")?;
+    let mut run = Command::new(program);
+    run.args(words).stdout(Stdio::null());
     let mut times = Samples::default();
     for _ in 0..JOBS {
         let started = Instant::now();
-        let mut run = Command::new("podman");
-        run.args(["run", "--rm", "--network=none"]).arg(&image).arg("/nothing");
-        let status = run.stdout(Stdio::null()).status()?;
-        anyhow::ensure!(status.success(), "{run:?} failed");
+        anyhow::ensure!(run.status()?.success(), "{run:?} failed");
         times.push(started.elapsed());
     }
     Ok(Some(times.sorted()))

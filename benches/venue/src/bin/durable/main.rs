@@ -13,12 +13,12 @@ mod clients;
 mod grist;
 mod postgres;
 
-use benches::{
+use clients::{Client, Pace, Run, drive};
+use report::{
     machine,
     samples::{Samples, median},
     table::{Table, per_second, spans, verdict},
 };
-use clients::{Client, Pace, Run, drive};
 use std::{
     fs::{self, File},
     io::Write,
