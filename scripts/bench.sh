@@ -17,8 +17,8 @@ export GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/gristmill-bench"
 
 bench() {
-    cargo build --quiet --release --manifest-path benches/Cargo.toml "${@:2}" --bin "$1"
-    "$CARGO_TARGET_DIR/release/$1"
+    cargo build --quiet --release --manifest-path benches/Cargo.toml --package "$1" --bin "$2"
+    "$CARGO_TARGET_DIR/release/$2"
 }
 
 grist() {
@@ -63,26 +63,26 @@ podman_run() {
 }
 
 if wants engine; then
-    bench engine
+    bench engine engine
 fi
 if wants durable; then
     postgres
-    bench durable --features node
+    bench venue durable
 fi
 if wants tasks; then
     grist
     ray
     if "$cache/ray/bin/python" -c 'import ray' 2> /dev/null; then export RAY_PYTHON="$cache/ray/bin/python"; fi
-    bench tasks
+    bench processes tasks
 fi
 if wants latency; then
     grist
     podman_run
-    bench latency
+    bench processes latency
     cargo run --quiet --release --package runner --bin runner-worker < /dev/null > /dev/null 2>&1 || true
     cargo run --quiet --release --package runner --example start_cost
 fi
 if wants footprint; then
     grist
-    bench footprint --features node
+    bench venue footprint
 fi

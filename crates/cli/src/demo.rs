@@ -65,7 +65,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "DIR", default_value = "grist-demo")]
     pub(crate) out: PathBuf,
     /// How many frames to render
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=360))]
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=360))]
     pub(crate) frames: u32,
 }
 

@@ -1,5 +1,7 @@
 //! A market, providers and a buyer as processes, from the job file to the receipt.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod program;
 
 use program::{Grist, Said, Service, example, market};

@@ -1,5 +1,7 @@
 //! A party's key, on disk and in words.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod program;
 
 use program::Grist;

@@ -1,5 +1,7 @@
 //! What a provider is told before it works.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod program;
 
 use program::{Grist, market};

@@ -1,6 +1,7 @@
 //! The real binary, with folders of its own.
 
 #![allow(dead_code, reason = "each test file uses another part")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
     io::{BufRead, BufReader, Read, Write},

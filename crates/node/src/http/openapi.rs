@@ -1,5 +1,16 @@
 //! What `/openapi.json` says: every path, what it takes and what it gives.
 
+use crate::api::{Accepted, ApiError};
+use market::{
+    command::Command,
+    id::PartyId,
+    key::SecretKey,
+    log::{Head, SignedHead},
+    rejection::Rejection,
+    reply::Reply,
+    statement::{Payload, Statement},
+    units::TimeMs,
+};
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, HttpMethod, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder,
     PathItem, PathsBuilder, Ref, Required, ResponseBuilder, ResponsesBuilder, Schema, Type,
@@ -137,7 +148,8 @@ pub(super) fn document() -> OpenApi {
             || format!("See `{name}` in the documentation of the crates `node::api` and `market`"),
             |(_, description)| (*description).to_owned(),
         );
-        let object = ObjectBuilder::new().schema_type(Type::Object).description(Some(description)).build();
+        let object = ObjectBuilder::new().schema_type(Type::Object).description(Some(description));
+        let object = object.examples(example(name)).build();
         components = components.schema(name, Schema::Object(object));
     }
     let info = InfoBuilder::new()
@@ -149,6 +161,36 @@ pub(super) fn document() -> OpenApi {
         ))
         .build();
     OpenApiBuilder::new().info(info).paths(paths).components(Some(components.build())).build()
+}
+
+/// What a type looks like, for those that people write or meet first.
+fn example(name: &str) -> Option<serde_json::Value> {
+    let (alice, venue) = (SecretKey::from_bytes([1; 32]), SecretKey::from_bytes([2; 32]));
+    let at = TimeMs(1_790_000_000_000);
+    match name {
+        "Statement" => {
+            let command = Command::RegisterParty { label: "alice".into() };
+            let payload = Payload {
+                v: 1,
+                venue: venue.public(),
+                not_after_ms: at.plus(60_000),
+                nonce: 7,
+                seen: None,
+                command,
+            };
+            serde_json::to_value(Statement::sign(&alice, &payload).ok()?).ok()
+        }
+        "Accepted" => {
+            let head = SignedHead::sign(Head::empty(), at, &venue);
+            let reply = Reply::Party(PartyId(1));
+            serde_json::to_value(Accepted { position: 1, reply, duplicate: false, head }).ok()
+        }
+        "ApiError" => {
+            let refusal = Rejection::UnknownSigner;
+            serde_json::to_value(ApiError { code: refusal.code().into(), message: refusal.to_string() }).ok()
+        }
+        _ => None,
+    }
 }
 
 fn type_names() -> std::collections::BTreeSet<&'static str> {

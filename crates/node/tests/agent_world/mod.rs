@@ -1,5 +1,7 @@
 //! A market in miniature for one machine, and a network, a disk and a worker that misbehave as they are told.
 
+#![allow(unreachable_pub, reason = "shared by several tests, which each compile it")]
+
 use market::{
     command::{Abandon, Claim, Command, Commit, Reveal},
     id::{AttemptId, Digest, JobId, LeaseId, MachineId, OfferId, PartyId},

@@ -1,5 +1,8 @@
 // The status page. Text is only ever set as text, so that no label can become markup.
 
+/** How many entries of the public log are looked at for the feed. */
+const BACKLOG = 300;
+
 const at = (id) => document.getElementById(id);
 const sat = (msat) => `${(Number(msat) / 1000).toLocaleString(undefined, { maximumFractionDigits: 3 })} sat`;
 const UNITS = {
@@ -8,7 +11,7 @@ const UNITS = {
   fuel: (per) => (per === 1e9 ? "a giga-fuel" : `for ${per} fuel`),
 };
 const price = (rate) => `${sat(rate.msat)} ${UNITS[rate.unit]?.(Number(rate.per)) ?? rate.unit}`;
-const free = (r) => `${r.cpu_milli / 1000} cores · ${r.memory_mib} MiB${r.gpus ? ` · ${r.gpus.count}× ${r.gpus.model}` : ""}`;
+const free = (r) => `${r.cpu_milli / 1000} ${r.cpu_milli === 1000 ? "core" : "cores"} · ${r.memory_mib} MiB${r.gpus ? ` · ${r.gpus.count}× ${r.gpus.model}` : ""}`;
 
 /** A table row; each cell is a text, a node, or [text, class]. */
 function row(cells, cls) {
@@ -63,7 +66,8 @@ async function showBoard() {
   at("c-offers").textContent = board.counts.offers;
   at("c-jobs").textContent = board.counts.open_jobs;
   at("c-leases").textContent = board.counts.open_leases;
-  at("c-held").textContent = `${sat(venue.node_balance_msat)} / ${sat(venue.liabilities_msat)}`;
+  at("c-held").textContent = sat(venue.node_balance_msat);
+  at("c-owed").textContent = sat(venue.liabilities_msat);
   fill("jobs", board.jobs.map((job) => row([
     job.job, job.name, job.buyer_label, job.phase, bar(job), [sat(job.paid_msat), "n"],
   ])), 6, "no jobs yet: grist run job.toml");
@@ -117,18 +121,35 @@ async function refresh() {
   isShowing = false;
 }
 
-const stream = new EventSource("/v1/events");
-const live = (on) => {
-  at("live").textContent = on ? "live" : "reconnecting";
-  at("live").classList.toggle("on", on);
-};
-stream.onopen = () => { isDue = true; live(true); };
-stream.onerror = () => live(false);
-stream.onmessage = (message) => {
-  tell(JSON.parse(message.data));
-  isDue = true;
-};
+/** Follows the events after a cursor; a stream that the market refuses or ends is opened again from now on. */
+function follow(query) {
+  const stream = new EventSource(`/v1/events${query}`);
+  const live = (on) => {
+    at("live").textContent = on ? "live" : "reconnecting";
+    at("live").classList.toggle("on", on);
+  };
+  stream.onopen = () => { isDue = true; live(true); };
+  stream.onerror = () => {
+    live(false);
+    if (stream.readyState === EventSource.CLOSED) setTimeout(() => follow(""), 2000);
+  };
+  stream.onmessage = (message) => {
+    tell(JSON.parse(message.data));
+    isDue = true;
+  };
+}
+
+/** Tells what happened last, then what happens. */
+async function start() {
+  const head = await ask("/v1/log/head");
+  const entries = await ask(`/v1/log/entries?start=${Math.max(0, head.head.size - BACKLOG)}&limit=${BACKLOG}`);
+  entries.forEach(tell);
+  const last = entries.at(-1);
+  follow(last ? `?after=${last.position}.${last.index}` : "");
+}
+
 // Many events come at once; the board is asked for twice a second at most. Tasks finish without public events.
 setInterval(refresh, 500);
 setInterval(() => { isDue = true; }, 2000);
 refresh();
+start().catch(() => follow(""));
