@@ -24,8 +24,15 @@ fn provider(at: &Service, label: &str, price: &str) -> (Grist, Service) {
         "--max-memory",
         "512MiB",
     ];
+    let standing = offers(&grist);
     let service = grist.start(&args);
+    while offers(&grist) == standing {} // It takes work once its offer stands.
     (grist, service)
+}
+
+/// How many offers stand.
+fn offers(grist: &Grist) -> Option<usize> {
+    grist.run(&["offers", "list", "--json"]).ok().json().as_array().map(Vec::len)
 }
 
 /// A buyer with money.

@@ -1,5 +1,7 @@
 //! Whatever is lost, delayed, repeated or restarted: the machine keeps its promises and finishes its work.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 mod agent_world;
 
 use agent_world::{LEASE, World};

@@ -1,5 +1,7 @@
 //! Machines at a real market: over HTTP, with a journal, through restarts of either side.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 mod support;
 
 use market::{

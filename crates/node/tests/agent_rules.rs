@@ -1,5 +1,7 @@
 //! What a machine does in the situations that matter, one at a time.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 mod agent_world;
 
 use agent_world::{IDENTITY, LEASE, World, new_agent, offer, policy, result_of};

@@ -76,6 +76,7 @@ async fn answer(request: RequestBuilder) -> (u16, String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one table of bad statements")]
 async fn bad_statements_are_refused_with_a_reason() {
     let door = Door::open().await;
     let position = door.market.info().await.unwrap().position;

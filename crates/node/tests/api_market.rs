@@ -1,5 +1,7 @@
 //! The market over HTTP: statements are accepted once, reads answer, restarts keep everything.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 mod support;
 
 use market::{command::Command, key::SecretKey, reply::Reply, units::Msat};

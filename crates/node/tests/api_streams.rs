@@ -1,5 +1,7 @@
 //! Event streams, blobs through the client, pages.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 mod support;
 
 use futures_util::StreamExt;

@@ -1,5 +1,7 @@
 //! The venue without a server: liveness, snapshots, payments.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 use futures_util::FutureExt;
 use market::{
     command::{CERTIFICATE_DOMAIN, Command, WithdrawalOutcome, certificate_message},

@@ -1,5 +1,7 @@
 //! Following a job: links are revealed when they are due and never earlier, results are fetched once, restarts go on.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 use market::{
     command::{AuditLink, Command},
     event::{JobOutcome, TaskOutcome},

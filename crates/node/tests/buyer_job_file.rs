@@ -1,5 +1,7 @@
 //! Job files: what is read, and what people are told about mistakes.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 use market::{
     id::Digest,
     job::Verification,

@@ -4,6 +4,7 @@
 
 use market::{key::PublicKey, units::TimeMs};
 use node::journal::{FileJournal, Journal, JournalError, Options, Position, record_bytes};
+use std::sync::{Mutex, PoisonError};
 use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
@@ -37,8 +38,12 @@ fn appends_until_killed() {
     }
 }
 
+/// A process that is being started holds this one's files, locks included, for a moment: no journal is opened meanwhile.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 #[test]
 fn a_killed_process_loses_nothing_that_it_acknowledged() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let mut acknowledged = 0;
     for round in 0..20 {
@@ -103,6 +108,7 @@ impl Drop for SmallDisk {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_refuses_and_goes_on_when_space_is_freed() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(disk) = SmallDisk::mount() else { return };
     let folder = disk.0.path();
     let ballast = folder.join("ballast");

@@ -1,5 +1,7 @@
 //! TLS: a market proves its key, another market cannot take its place, and nothing leaves the machine unencrypted.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 use node::{
     client::{ClientError, Market},
     http::{MarketConfig, ServeError, Tls, TlsError, serve},

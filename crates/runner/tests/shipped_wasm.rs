@@ -1,4 +1,5 @@
 //! The module that the example ships is what its source compiles to.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 #![cfg(unix)]
 
 use std::{

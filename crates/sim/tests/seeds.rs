@@ -1,5 +1,7 @@
 //! A few hundred small worlds, and proof that the checker can fail.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 use sim::{
     cheat::Cheat,
     checker::Sabotage,
