@@ -20,6 +20,7 @@ use market::{
     verify::TaskResult,
 };
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     pin::pin,
     time::Duration,
@@ -175,7 +176,15 @@ impl Buyer {
         let follower = Follower::new(job, chain, resume, results.is_some());
         let (answers, inbox) = mpsc::unbounded_channel();
         let results = results.map(Path::to_owned);
-        let errands = Errands { buyer: self.clone(), job, record, results, answers, running: JoinSet::new() };
+        let errands = Errands {
+            buyer: self.clone(),
+            job,
+            record,
+            results,
+            answers,
+            running: JoinSet::new(),
+            known: BTreeMap::new(),
+        };
         Following { follower, errands, inbox, outcome: None }.run(&mut told).await
     }
 }
@@ -194,6 +203,8 @@ struct Errands {
     results: Option<PathBuf>,
     answers: mpsc::UnboundedSender<Answer>,
     running: JoinSet<()>,
+    /// Outputs that are here: tasks with the same output are copied, not fetched.
+    known: BTreeMap<Digest, PathBuf>,
 }
 
 struct Following {
@@ -261,6 +272,7 @@ impl Following {
     ) -> Result<Input, BuyError> {
         match file {
             Ok(file) => {
+                self.errands.known.entry(result.output).or_insert_with(|| file.clone());
                 told(News::Output { task, result, file });
                 Ok(Input::Fetched { task, is_here: true })
             }
@@ -324,10 +336,19 @@ impl Errands {
     fn fetch(&mut self, task: u32, result: TaskResult) {
         let Some(folder) = self.results.clone() else { return };
         let (buyer, answers) = (self.buyer.clone(), self.answers.clone());
+        let known = self.known.get(&result.output).cloned();
         self.running.spawn(async move {
             let file = folder.join(output_name(task));
-            let fetched = buyer.market.get_blob_file(&buyer.secret, result.output, &file).await;
-            let _ = answers.send(Answer::Output(task, result, fetched.map(|_| file).map_err(BuyError::from)));
+            let fetched = match known {
+                Some(same) if same == file => Ok(()),
+                Some(same) => {
+                    let failed = |source| ClientError::File { file: file.clone(), source };
+                    tokio::fs::copy(&same, &file).await.map(|_| ()).map_err(failed)
+                }
+                None => buyer.market.get_blob_file(&buyer.secret, result.output, &file).await.map(|_| ()),
+            };
+            let _ =
+                answers.send(Answer::Output(task, result, fetched.map(|()| file).map_err(BuyError::from)));
         });
     }
 }
