@@ -2,6 +2,7 @@
 
 use market::{
     job::TaskLimits,
+    matching::is_within,
     offer::OfferTerms,
     order::{AuctionPrice, OrderKind, OrderTerms},
     units::{Msat, PPM, Rate, Rounding, Unit, mul_div},
@@ -111,12 +112,6 @@ impl Policy {
         };
         self.cost_per_hour_msat.scale(ms, 3_600_000, Rounding::Up).unwrap_or(Msat::MAX)
     }
-}
-
-/// Whether a price is not above a ceiling of the same unit: `a ÷ b ≤ c ÷ d` as `a·d ≤ c·b`.
-fn is_within(rate: &Rate, ceiling: &Rate) -> bool {
-    let wide = |money: Msat, per: u64| u128::from(money.0) * u128::from(per);
-    rate.unit == ceiling.unit && wide(rate.msat, ceiling.per) <= wide(ceiling.msat, rate.per)
 }
 
 #[cfg(test)]
