@@ -24,7 +24,10 @@ use node::{
 };
 use serde_json::json;
 use std::{
+    io,
     path::{Path, PathBuf},
+    pin::Pin,
+    task::{Context, Waker},
     time::Duration,
 };
 
@@ -98,6 +101,7 @@ pub(crate) async fn run(args: &RunArgs, global: &Global, output: &Output) -> Res
     }
     upload(&buyer, &job, output).await?;
     let placed = buyer.place(&job).await.map_err(failed)?;
+    let interrupt = interrupt();
     session.keep_head()?;
     let json = json!({ "placed": { "order": placed.order, "job": placed.job, "leases": placed.leases } });
     output.json_line(&json)?;
@@ -109,7 +113,7 @@ pub(crate) async fn run(args: &RunArgs, global: &Global, output: &Output) -> Res
         return output.text(&placed.job.to_string());
     }
     let out = args.out.clone().unwrap_or_else(|| default_out(placed.job));
-    follow(&session, &party, &buyer, placed.job, &out, output).await
+    follow(&session, &party, &buyer, placed.job, &out, interrupt, output).await
 }
 
 /// Follows a job that was placed earlier.
@@ -117,7 +121,7 @@ pub(crate) async fn watch(session: &Session, args: &ResultsArgs, output: &Output
     let party = session.party().await?;
     let buyer = buyer(session, &party)?;
     let out = args.out.clone().unwrap_or_else(|| default_out(args.job));
-    follow(session, &party, &buyer, args.job, &out, output).await
+    follow(session, &party, &buyer, args.job, &out, interrupt(), output).await
 }
 
 /// Fetches what is there, without waiting for the rest.
@@ -219,6 +223,16 @@ async fn upload(buyer: &Buyer, job: &PreparedJob, output: &Output) -> Result<(),
     uploaded.map_err(failed)
 }
 
+/// A Ctrl-C that comes from now on.
+type Interrupt = Pin<Box<dyn Future<Output = io::Result<()>>>>;
+
+fn interrupt() -> Interrupt {
+    let mut interrupt: Interrupt = Box::pin(tokio::signal::ctrl_c());
+    // The first poll installs the handler: from here on nobody is cut off without being told how to go on.
+    let _ = interrupt.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    interrupt
+}
+
 /// Follows a job to its end: shows it, unpacks its results, fetches and checks its receipt.
 async fn follow(
     session: &Session,
@@ -226,6 +240,7 @@ async fn follow(
     buyer: &Buyer,
     job: JobId,
     out: &Path,
+    interrupt: Interrupt,
     output: &Output,
 ) -> Result<(), Failure> {
     let mut screen = Screen::new(output, &session.market.job(&party.secret, job).await?);
@@ -242,13 +257,28 @@ async fn follow(
             output.warn(&format!("the result of task {task} was accepted, but the market does not have it"));
         }
         News::Progress(Progress::Task { .. } | Progress::Fetched { .. } | Progress::Ended { .. }) => {}
+        News::Away(why) => {
+            // A job is followed on when nobody reads what is said about it.
+            let _ = output.json_line(&json!({ "away": why }));
+            output.warn(&format!("{why}; it is asked again for up to {} seconds", PATIENCE.as_secs()));
+        }
+        News::Back => {
+            let _ = output.json_line(&json!({ "back": session.market.address().to_string() }));
+            output.note("the market answers again");
+        }
     });
+    let goes_on = format!(
+        "{job} goes on; follow it again soon (audits need your answers): `grist job watch {job} --out {}`",
+        out.display()
+    );
     let outcome = tokio::select! {
-        outcome = following => outcome.map_err(failed),
-        interrupted = tokio::signal::ctrl_c() => {
+        outcome = following => outcome.map_err(|error| {
+            let failure = failed(error);
+            if failure.exit() == Exit::Unreachable { failure.advise(&goes_on) } else { failure }
+        }),
+        interrupted = interrupt => {
             interrupted.map_err(|e| Failure::of(Exit::Unexpected, e))?;
-            let hint = format!("{job} goes on; follow it again soon (audits need your answers): `grist job watch {job} --out {}`", out.display());
-            Err(Failure::new(Exit::Interrupted, hint))
+            Err(Failure::new(Exit::Interrupted, goes_on))
         }
     };
     screen.finish();

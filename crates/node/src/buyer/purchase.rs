@@ -86,6 +86,10 @@ pub enum News {
     Event(Box<PlacedEvent>),
     /// The job is further.
     Progress(Progress),
+    /// The market cannot be used at the moment, and why; it is asked again. Told once per outage.
+    Away(String),
+    /// The market can be used again.
+    Back,
     /// The output of a task is here.
     Output {
         /// The task.
@@ -159,7 +163,8 @@ impl Buyer {
     }
 
     /// Follows a job until it is settled, answers its audit rounds, and puts the output bundles into `results`, where that
-    /// is given. Dropping the future stops following; the job goes on, and can be followed again.
+    /// is given. Dropping the future stops following; the job goes on, and can be followed again. So it does after an
+    /// error: the market refused, or it did not answer for as long as the patience of the buyer's [`Market`].
     pub async fn follow(
         &self,
         job: JobId,
@@ -185,13 +190,13 @@ impl Buyer {
             running: JoinSet::new(),
             known: BTreeMap::new(),
         };
-        Following { follower, errands, inbox, outcome: None }.run(&mut told).await
+        Following { follower, errands, inbox, is_away: false, outcome: None }.run(&mut told).await
     }
 }
 
 /// What comes back from an errand.
 enum Answer {
-    Input(Box<Input>),
+    Input(Result<Box<Input>, ClientError>),
     Output(u32, TaskResult, Result<PathBuf, BuyError>),
 }
 
@@ -211,6 +216,7 @@ struct Following {
     follower: Follower,
     errands: Errands,
     inbox: mpsc::UnboundedReceiver<Answer>,
+    is_away: bool,
     outcome: Option<JobOutcome>,
 }
 
@@ -218,12 +224,13 @@ impl Following {
     async fn run(mut self, told: &mut impl FnMut(News)) -> Result<JobOutcome, BuyError> {
         let buyer = self.errands.buyer.clone();
         let mut events = pin!(buyer.market.events(None, Some(&buyer.secret)));
+        let mut contact = buyer.market.contact();
         let mut streaming = true;
         let mut look = tokio::time::interval(LOOK_EVERY);
         loop {
             let input = tokio::select! {
                 Some(answer) = self.inbox.recv() => match answer {
-                    Answer::Input(input) => *input,
+                    Answer::Input(input) => *input?,
                     Answer::Output(task, result, file) => self.arrived(task, result, file, told)?,
                 },
                 event = events.next(), if streaming => match event.transpose()? {
@@ -237,6 +244,11 @@ impl Following {
                         Input::Time
                     }
                 },
+                Ok(()) = contact.changed() => {
+                    let trouble = contact.borrow_and_update().trouble().map(str::to_owned);
+                    self.hear_of(trouble, told);
+                    continue;
+                }
                 _ = look.tick() => Input::Time,
             };
             let actions = self.follower.handle(buyer.market.now(), input);
@@ -246,6 +258,15 @@ impl Following {
             if let Some(outcome) = self.outcome {
                 return Ok(outcome);
             }
+        }
+    }
+
+    fn hear_of(&mut self, trouble: Option<String>, told: &mut impl FnMut(News)) {
+        let was_away = std::mem::replace(&mut self.is_away, trouble.is_some());
+        match trouble {
+            Some(why) if !was_away => told(News::Away(why)),
+            None if was_away => told(News::Back),
+            Some(_) | None => {}
         }
     }
 
@@ -276,11 +297,14 @@ impl Following {
                 told(News::Output { task, result, file });
                 Ok(Input::Fetched { task, is_here: true })
             }
-            // What the market says is not to be had, or is not what it says, is tried again and then told; a full disk ends it.
+            // What is not to be had, or is not what the market says, is tried again and then told.
+            Err(BuyError::Market(ClientError::Refused { status: 404, .. } | ClientError::BlobMismatch(_))) => {
+                Ok(Input::Fetched { task, is_here: false })
+            }
             Err(BuyError::Market(ClientError::File { file, source })) => {
                 Err(BuyError::Results { folder: file, source })
             }
-            Err(_) => Ok(Input::Fetched { task, is_here: false }),
+            Err(error) => Err(error),
         }
     }
 
@@ -311,25 +335,31 @@ impl Errands {
     fn submit(&mut self, round: u32, command: Command) {
         let (buyer, answers) = (self.buyer.clone(), self.answers.clone());
         self.running.spawn(async move {
-            let is_accepted = buyer.market.submit(&buyer.secret, command).await.is_ok();
+            let is_accepted = match buyer.market.submit(&buyer.secret, command).await {
+                Ok(_) => Ok(true),
+                // The round may be over; the next view of the job says so, or why it cannot be seen.
+                Err(ClientError::Refused { .. }) => Ok(false),
+                Err(error) => Err(error),
+            };
+            let input = is_accepted.map(|is_accepted| Box::new(Input::Submitted { round, is_accepted }));
             // Nobody listens any more when the job is no longer followed.
-            let _ = answers.send(Answer::Input(Box::new(Input::Submitted { round, is_accepted })));
+            let _ = answers.send(Answer::Input(input));
         });
     }
 
     fn look(&mut self) {
         let (buyer, answers, job) = (self.buyer.clone(), self.answers.clone(), self.job);
         self.running.spawn(async move {
-            let view = buyer.market.job(&buyer.secret, job).await.ok().map(Box::new);
-            let _ = answers.send(Answer::Input(Box::new(Input::Looked(view))));
+            let view = buyer.market.job(&buyer.secret, job).await;
+            let _ = answers.send(Answer::Input(view.map(|view| Box::new(Input::Looked(Some(Box::new(view)))))));
         });
     }
 
     fn look_at_tasks(&mut self) {
         let (buyer, answers, job) = (self.buyer.clone(), self.answers.clone(), self.job);
         self.running.spawn(async move {
-            let tasks = buyer.market.tasks(&buyer.secret, job).await.ok();
-            let _ = answers.send(Answer::Input(Box::new(Input::Tasks(tasks))));
+            let tasks = buyer.market.tasks(&buyer.secret, job).await;
+            let _ = answers.send(Answer::Input(tasks.map(|tasks| Box::new(Input::Tasks(Some(tasks))))));
         });
     }
 

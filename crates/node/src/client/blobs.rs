@@ -2,7 +2,6 @@
 
 use super::{ClientError, Market};
 use crate::api::BlobStored;
-use backon::BackoffBuilder;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use market::{id::Digest, key::SecretKey};
@@ -79,10 +78,11 @@ impl Market {
         digest: Digest,
         max_bytes: u64,
     ) -> Result<Bytes, ClientError> {
-        let (mut content, mut delays) = (Vec::new(), self.backoff().build());
+        let (mut content, mut tries) = (Vec::new(), self.tries());
         while let Err(error) = self.receive(secret, digest, max_bytes, &mut content).await {
-            self.pause(error, &mut delays).await?;
+            tries.again(error).await?;
         }
+        tries.answered();
         expect_digest(Digest::of(&content), digest)?;
         Ok(content.into())
     }
@@ -99,10 +99,11 @@ impl Market {
         let mut open = tokio::fs::OpenOptions::new();
         let open = open.create(true).truncate(false).read(true).write(true).open(&part);
         let mut output = open.await.map_err(|e| file_error(&part, e))?;
-        let mut delays = self.backoff().build();
+        let mut tries = self.tries();
         while let Err(error) = self.receive_file(secret, digest, &mut output, &part).await {
-            self.pause(error, &mut delays).await?;
+            tries.again(error).await?;
         }
+        tries.answered();
         drop(output);
         let (found, bytes) = hash_file(&part).await?;
         if found != digest {
@@ -164,21 +165,6 @@ impl Market {
             // Everything had arrived already.
             Err(ClientError::Refused { status: 416, .. }) => Ok(BlobBody::Nothing),
             Err(e) => Err(e),
-        }
-    }
-
-    /// Waits before the next try of a transfer that keeps what has arrived; the error, when it is of no use to wait.
-    async fn pause(
-        &self,
-        error: ClientError,
-        delays: &mut impl Iterator<Item = Duration>,
-    ) -> Result<(), ClientError> {
-        match delays.next().filter(|_| error.is_passing()) {
-            Some(delay) => {
-                tokio::time::sleep(delay).await;
-                Ok(())
-            }
-            None => Err(error),
         }
     }
 }

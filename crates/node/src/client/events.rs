@@ -2,7 +2,6 @@
 
 use super::{ClientError, Market};
 use crate::api::{EventCursor, PlacedEvent};
-use backon::BackoffBuilder;
 use eventsource_stream::Eventsource;
 use futures_util::{Stream, StreamExt, stream::BoxStream};
 use market::key::SecretKey;
@@ -42,7 +41,8 @@ struct Follower {
 
 impl Follower {
     async fn next(&mut self) -> Option<Result<PlacedEvent, ClientError>> {
-        let mut delays = self.market.backoff().build();
+        let market = self.market.clone();
+        let mut tries = market.tries();
         while !self.is_over {
             match self.open.as_mut() {
                 Some(stream) => match stream.next().await.flatten() {
@@ -55,18 +55,20 @@ impl Follower {
                     None => {
                         self.open = None;
                         // A market that ends streams at once is not asked at once.
-                        tokio::time::sleep(delays.next().unwrap_or(PAUSE_MAX)).await;
+                        tries.pause(PAUSE_MAX).await;
                     }
                 },
                 None => match self.reopen().await {
-                    Ok(stream) => self.open = Some(stream),
-                    Err(e) => match delays.next().filter(|_| e.is_passing()) {
-                        Some(delay) => tokio::time::sleep(delay).await,
-                        None => {
+                    Ok(stream) => {
+                        tries.answered();
+                        self.open = Some(stream);
+                    }
+                    Err(error) => {
+                        if let Err(error) = tries.again(error).await {
                             self.is_over = true;
-                            return Some(Err(e));
+                            return Some(Err(error));
                         }
-                    },
+                    }
                 },
             }
         }

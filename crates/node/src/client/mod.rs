@@ -13,21 +13,24 @@
 //! ```
 //!
 //! Everything is retried while the market does not answer. That is safe: reads change nothing, and a statement is sent
-//! again as it is, so that the market knows it by its digest and tells the first answer again.
+//! again as it is, so that the market knows it by its digest and tells the first answer again. Whoever waits can follow
+//! that in [`Market::contact`].
 
 mod address;
 mod blobs;
+mod contact;
 mod events;
 mod heads;
 mod reads;
 mod tls;
 
 pub use address::{Address, AddressError};
+pub use contact::Contact;
 pub use heads::ForkEvidence;
 pub use reads::OfferQuery;
 
 use crate::api::{Accepted, ApiError, ReadToken, VenueInfo};
-use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
+use backon::{BackoffBuilder, ExponentialBuilder};
 use market::{
     command::Command,
     key::{PublicKey, SecretKey},
@@ -72,6 +75,7 @@ struct Inner {
     /// The venue's clock minus ours, in milliseconds.
     skew_ms: AtomicI64,
     heads: heads::Heads,
+    line: contact::Line,
     tokens: Mutex<BTreeMap<PublicKey, ReadToken>>,
 }
 
@@ -85,6 +89,8 @@ pub enum ClientError {
         status: u16,
         /// Code and sentence.
         error: ApiError,
+        /// How long the market asks to wait before the next try.
+        retry_after: Option<Duration>,
     },
     /// No answer.
     #[error("the market at {address} does not answer ({reason}): check the address and whether it runs")]
@@ -159,6 +165,22 @@ impl ClientError {
             _ => false,
         }
     }
+
+    /// Whether the market cannot be used at the moment, rather than not for this.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            ClientError::Refused { status, .. } => matches!(status, 500 | 502..=504),
+            ClientError::Unreachable { .. } => true,
+            _ => false,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            ClientError::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
 }
 
 impl Market {
@@ -178,6 +200,7 @@ impl Market {
             address,
             skew_ms: AtomicI64::new(0),
             heads: heads::Heads::default(),
+            line: contact::Line::default(),
             tokens: Mutex::default(),
         };
         let mut market = Market { inner: Arc::new(unknown), patience };
@@ -294,28 +317,39 @@ impl Market {
         if status.is_success() {
             return Ok(response);
         }
+        let retry_after = retry_after(response.headers());
         let body = response.bytes().await.map_err(|e| self.unreachable(&e))?;
-        Err(refusal(status, &body))
+        Err(refusal(status, &body, retry_after))
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> ClientError {
         ClientError::Unreachable { address: self.inner.address.to_string(), reason: innermost(error) }
     }
 
-    async fn retried<T, F>(&self, ask: impl FnMut() -> F) -> Result<T, ClientError>
+    async fn retried<T, F>(&self, mut ask: impl FnMut() -> F) -> Result<T, ClientError>
     where
         F: Future<Output = Result<T, ClientError>>,
     {
-        ask.retry(self.backoff()).when(ClientError::is_passing).await
+        let mut tries = self.tries();
+        loop {
+            match ask().await {
+                Err(error) => tries.again(error).await?,
+                Ok(answer) => {
+                    tries.answered();
+                    return Ok(answer);
+                }
+            }
+        }
     }
 
-    fn backoff(&self) -> impl BackoffBuilder + use<> {
-        ExponentialBuilder::new()
+    fn tries(&self) -> contact::Tries<'_, impl Iterator<Item = Duration> + use<>> {
+        let delays = ExponentialBuilder::new()
             .with_min_delay(Duration::from_millis(50))
             .with_max_delay(Duration::from_secs(2))
             .without_max_times()
             .with_total_delay(Some(self.patience))
-            .with_jitter()
+            .with_jitter();
+        contact::Tries::new(&self.inner.line, delays.build())
     }
 
     async fn get<T: DeserializeOwned>(
@@ -366,12 +400,18 @@ fn http_client(address: &Address) -> Result<reqwest::Client, ClientError> {
     builder.build().map_err(|e| ClientError::Tls(innermost(&e)))
 }
 
-fn refusal(status: StatusCode, body: &[u8]) -> ClientError {
+/// Reads `Retry-After` in seconds (RFC 9110, section 10.2.3); its other form, a date, is not used by markets.
+fn retry_after(headers: &header::HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds).min(contact::RETRY_AFTER_MAX))
+}
+
+fn refusal(status: StatusCode, body: &[u8], retry_after: Option<Duration>) -> ClientError {
     let error = serde_json::from_slice(body).unwrap_or_else(|_| ApiError {
         code: format!("http_{}", status.as_u16()),
         message: format!("the market answered {status}"),
     });
-    ClientError::Refused { status: status.as_u16(), error }
+    ClientError::Refused { status: status.as_u16(), error, retry_after }
 }
 
 /// The cause at the bottom says more than "error sending request".

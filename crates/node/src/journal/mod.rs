@@ -49,6 +49,7 @@ pub mod snapshot;
 
 pub use disk::{Disk, DiskFile, Folder};
 pub use layout::{MAX_PAYLOAD_BYTES, genesis, record_bytes};
+pub(crate) use read::dump_disk;
 pub use read::{Corruption, Entries, Flaw, ReadError, Report, TornTail, dump, verify};
 pub use segments::{FileJournal, MemoryJournal, OpenError, Options, Recovered, SegmentJournal};
 pub use simulated::{Crash, SimulatedDisk};

@@ -151,7 +151,12 @@ pub fn verify(folder: &Path, mut progress: impl FnMut(&Entry)) -> Result<Report,
 
 /// The entries of a journal folder from a position on, without its lock. A torn tail is left out.
 pub fn dump(folder: &Path, from: Position) -> Result<Entries, ReadError> {
-    Ok(Box::new(Walk::new(Folder::at(folder), from, None)?.fused()))
+    dump_disk(Folder::at(folder), from)
+}
+
+/// The same on any disk.
+pub(crate) fn dump_disk<D: Disk>(disk: D, from: Position) -> Result<Entries, ReadError> {
+    Ok(Box::new(Walk::new(disk, from, None)?.fused()))
 }
 
 /// What is at a place in a segment.

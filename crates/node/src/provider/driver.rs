@@ -368,7 +368,7 @@ impl Loop {
         self.tasks.spawn(async move {
             let answer = match market.submit(&secret, command).await {
                 Ok(accepted) => Ok(Answer::Accepted(accepted.reply)),
-                Err(ClientError::Refused { status, error }) if status < 500 && status != 429 => {
+                Err(ClientError::Refused { status, error, .. }) if status < 500 && status != 429 => {
                     tracing::debug!(code = %error.code, %error, "the market refused a statement");
                     Ok(Answer::Refused { code: error.code })
                 }

@@ -25,7 +25,7 @@ mod recovery;
 
 pub use events::{CursorGone, RecentEvents};
 pub use floor::{Diverged, Floor, Leaf};
-pub use recovery::{RecoverError, RecoveryReport, Replayed, make_snapshot, replay};
+pub use recovery::{RecoverError, RecoveryReport, Replayed, make_snapshot, make_snapshot_on, replay};
 
 use crate::{
     api::{Accepted, PlacedEvent},

@@ -2,7 +2,7 @@
 
 use super::{Archive, Diverged, Floor, floor::SnapshotBody};
 use crate::journal::{
-    ChainHead, Entries, Entry, Folder, Journal, Position, ReadError, dump,
+    ChainHead, Disk, Entries, Entry, Folder, Journal, Position, ReadError, dump, dump_disk,
     snapshot::{self, Snapshot, SnapshotMeta},
 };
 use market::{
@@ -109,8 +109,17 @@ pub fn make_snapshot(
     venue: PublicKey,
     upto: Position,
 ) -> Result<Option<Position>, RecoverError> {
-    let disk = Folder::create(snapshots)?;
-    let found = snapshot::latest(&disk)?;
+    make_snapshot_on(&Folder::at(journal), &Folder::create(snapshots)?, venue, upto)
+}
+
+/// The same on any disks.
+pub fn make_snapshot_on<D: Disk>(
+    journal: &D,
+    snapshots: &D,
+    venue: PublicKey,
+    upto: Position,
+) -> Result<Option<Position>, RecoverError> {
+    let found = snapshot::latest(snapshots)?;
     let (mut floor, mut head) = match found
         .newest
         .map(|snapshot| restore(&snapshot, venue, &throwaway_key(), 1))
@@ -120,7 +129,7 @@ pub fn make_snapshot(
     };
     let from = head.map_or(Position::START, |head| head.position).next();
     let mut is_news = false;
-    for entry in dump(journal, from)? {
+    for entry in dump_disk(journal.clone(), from)? {
         let entry = entry?;
         if entry.position > upto {
             break;
@@ -139,7 +148,7 @@ pub fn make_snapshot(
         state_hash: floor.engine().state_hash()?,
         format: SNAPSHOT_FORMAT,
     };
-    snapshot::write(&disk, &meta, &floor.to_snapshot()?)?;
+    snapshot::write(snapshots, &meta, &floor.to_snapshot()?)?;
     Ok(Some(chain_head.position))
 }
 
