@@ -1,0 +1,203 @@
+//! The catalogue: dated figures with their sources, embedded in the program and open to corrections.
+//!
+//! Where sources disagree every row stays: lookups give all of them, and answers show the range with the names.
+
+mod rows;
+
+use crate::{
+    answer::{Figures, Provenance},
+    money::{BtcRate, Usd},
+};
+pub use rows::{
+    Assumption, Claim, CloudPrice, Hardware, MarketPrice, Mining, NetworkFigure, Rental, Row, Tariff,
+};
+use rust_decimal::Decimal;
+use serde::Serialize;
+
+/// All tables.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Catalogue {
+    /// Machines that a provider may own.
+    pub hardware: Vec<Hardware>,
+    /// Prices at clouds.
+    pub cloud_prices: Vec<CloudPrice>,
+    /// Prices at markets and networks.
+    pub market_prices: Vec<MarketPrice>,
+    /// Prices of electricity.
+    pub tariffs: Vec<Tariff>,
+    /// What mining brings.
+    pub mining: Vec<Mining>,
+    /// What renting out brought.
+    pub rentals: Vec<Rental>,
+    /// Figures about networks.
+    pub networks: Vec<NetworkFigure>,
+    /// What sources claim.
+    pub claims: Vec<Claim>,
+    /// Rates and rules.
+    pub assumptions: Vec<Assumption>,
+}
+
+/// A name that the catalogue does not have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the catalogue has no {kind} `{asked}`{}", hint(nearest, known))]
+pub struct Unknown {
+    /// What was looked for: `hardware`, `region`.
+    pub kind: &'static str,
+    /// Under which name.
+    pub asked: String,
+    /// The name that is most like it.
+    pub nearest: Option<String>,
+    /// All names.
+    pub known: Vec<String>,
+}
+
+fn hint(nearest: &Option<String>, known: &[String]) -> String {
+    match nearest {
+        Some(name) => format!("; did you mean `{name}`?"),
+        None => format!("; it has: {}", known.join(", ")),
+    }
+}
+
+/// Text of a table that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{table}: {source}")]
+pub struct TableError {
+    /// Which table.
+    pub table: &'static str,
+    /// Where, and what is wrong.
+    pub source: csv::Error,
+}
+
+impl Catalogue {
+    /// The catalogue that comes with the program.
+    pub fn embedded() -> Result<Catalogue, TableError> {
+        Ok(Catalogue {
+            hardware: read(include_str!("../../data/hardware.csv"))?,
+            cloud_prices: read(include_str!("../../data/cloud-prices.csv"))?,
+            market_prices: read(include_str!("../../data/market-prices.csv"))?,
+            tariffs: read(include_str!("../../data/tariffs.csv"))?,
+            mining: read(include_str!("../../data/mining.csv"))?,
+            rentals: read(include_str!("../../data/rentals.csv"))?,
+            networks: read(include_str!("../../data/networks.csv"))?,
+            claims: read(include_str!("../../data/claims.csv"))?,
+            assumptions: read(include_str!("../../data/assumptions.csv"))?,
+        })
+    }
+
+    /// The machine with this id.
+    pub fn hardware(&self, id: &str) -> Result<&Hardware, Unknown> {
+        let by_name = |row: &&Hardware| row.id.eq_ignore_ascii_case(id) || row.name.eq_ignore_ascii_case(id);
+        let known = || self.hardware.iter().map(|row| row.id.clone());
+        self.hardware.iter().find(by_name).ok_or_else(|| unknown("hardware", id, known()))
+    }
+
+    /// The tariff of this region.
+    pub fn tariff(&self, region: &str) -> Result<&Tariff, Unknown> {
+        let known = || self.tariffs.iter().map(|row| row.region.clone());
+        let found = self.tariffs.iter().find(|row| row.region.eq_ignore_ascii_case(region));
+        found.ok_or_else(|| unknown("region", region, known()))
+    }
+
+    /// The assumption with this key, noted among the figures of an answer.
+    pub fn assumption(&self, key: &str, figures: &mut Figures) -> Result<Decimal, Unknown> {
+        let known = || self.assumptions.iter().map(|row| row.key.clone());
+        let found = self.assumptions.iter().find(|row| row.key == key);
+        let row = found.ok_or_else(|| unknown("assumption", key, known()))?;
+        figures.cite(&row.key, format!("{} {}", row.value, row.unit), &row.provenance());
+        Ok(row.value)
+    }
+
+    /// What a bitcoin costs by the catalogue.
+    pub fn btc_rate(&self) -> Result<BtcRate, Unknown> {
+        let known = || self.assumptions.iter().map(|row| row.key.clone());
+        let found = self.assumptions.iter().find(|row| row.key == "btc_usd");
+        let row = found.ok_or_else(|| unknown("assumption", "btc_usd", known()))?;
+        let Provenance { as_of, source } = row.provenance();
+        Ok(BtcRate { usd_per_btc: row.value, as_of, source })
+    }
+
+    /// A figure of a network, noted among the figures of an answer.
+    pub fn network(&self, network: &str, key: &str, figures: &mut Figures) -> Result<Decimal, Unknown> {
+        let asked = format!("{network} {key}");
+        let is_it = |row: &&NetworkFigure| row.network.eq_ignore_ascii_case(network) && row.key == key;
+        let known = || self.networks.iter().map(Row::key);
+        let row =
+            self.networks.iter().find(is_it).ok_or_else(|| unknown("network figure", &asked, known()))?;
+        figures.cite(row.key(), format!("{} {}", row.value, row.unit), &row.provenance());
+        Ok(row.value)
+    }
+
+    /// The prices at clouds for an accelerator; `A100` finds every A100.
+    pub fn cloud_prices_of(&self, gpu: &str) -> impl Iterator<Item = &CloudPrice> {
+        self.cloud_prices.iter().filter(move |row| is_gpu(&row.gpu, gpu))
+    }
+
+    /// The prices at markets for an accelerator; `A100` finds every A100.
+    pub fn market_prices_of(&self, gpu: &str) -> impl Iterator<Item = &MarketPrice> {
+        self.market_prices.iter().filter(move |row| is_gpu(&row.gpu, gpu))
+    }
+}
+
+impl MarketPrice {
+    /// The price to reckon with: the median where there is one, else the middle of the range, else its one price.
+    pub fn typical(&self) -> Usd {
+        let middle = |high: Usd| Usd((self.usd_low.0 + high.0) / Decimal::TWO);
+        self.usd_median.or_else(|| self.usd_high.map(middle)).unwrap_or(self.usd_low)
+    }
+}
+
+/// Whether a row about the accelerator `row` answers a question about `asked`: letters and digits decide, and what is
+/// asked may leave out the details (`a100` finds `A100-SXM-80`, `4090` finds `RTX-4090`).
+pub fn is_gpu(row: &str, asked: &str) -> bool {
+    let plain = |text: &str| -> String {
+        text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+    };
+    let (row, asked) = (plain(row), plain(asked));
+    let short = row.strip_prefix("rtx").unwrap_or(&row);
+    !asked.is_empty() && (row.starts_with(&asked) || short.starts_with(&asked))
+}
+
+/// An [`Unknown`] with the known name that is nearest to what was asked.
+pub fn unknown(kind: &'static str, asked: &str, known: impl Iterator<Item = String>) -> Unknown {
+    let known: Vec<String> = known.collect();
+    let likeness = |name: &String| strsim::jaro_winkler(&name.to_lowercase(), &asked.to_lowercase());
+    let nearest = known.iter().map(|name| (likeness(name), name)).max_by(|a, b| a.0.total_cmp(&b.0));
+    let nearest = nearest.filter(|(likeness, _)| *likeness > 0.8).map(|(_, name)| name.clone());
+    Unknown { kind, asked: asked.to_owned(), nearest, known }
+}
+
+fn read<R: Row>(text: &str) -> Result<Vec<R>, TableError> {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+    let rows: Result<Vec<R>, csv::Error> = reader.deserialize().collect();
+    rows.map_err(|source| TableError { table: R::TABLE, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_embedded_table_is_read() {
+        let catalogue = Catalogue::embedded().unwrap();
+        assert_eq!(catalogue.hardware.len(), 7);
+        assert_eq!(catalogue.claims.len(), 24);
+        assert_eq!(catalogue.btc_rate().unwrap().usd_per_btc, Decimal::from(70_000));
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_nearest() {
+        let catalogue = Catalogue::embedded().unwrap();
+        let error = catalogue.tariff("Califronia").unwrap_err();
+        assert_eq!(error.to_string(), "the catalogue has no region `Califronia`; did you mean `California`?");
+    }
+
+    #[test]
+    fn a_short_name_finds_every_variant_of_an_accelerator() {
+        for (row, asked) in [("A100-SXM-80", "a100"), ("RTX-4090", "4090"), ("RTX-4090", "rtx4090")] {
+            assert!(is_gpu(row, asked), "{row} {asked}");
+        }
+        for (row, asked) in [("GB200-NVL72", "B200"), ("H200-SXM-141", "H100"), ("A100", ""), ("A100", "-")] {
+            assert!(!is_gpu(row, asked), "{row} {asked}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! What computing costs and earns: a dated catalogue of prices, the questions asked of it, and the rules by which
+//! networks pay. Pure: figures, dates and seeds are arguments, the caller reads files and prints.
+//!
+//! Every question is a function from inputs and a [`catalogue::Catalogue`] to an [`answer::Answer`]: a typed result that
+//! serializes to JSON, draws itself as tables, and names every figure that it used with its source and date.
+//! Amounts are decimals, so that a comparison to the cent is exact; the Monte Carlo and the mechanisms use floats.
+#![forbid(unsafe_code)]
+
+pub mod answer;
+pub mod catalogue;
+pub mod date;
+pub mod money;
