@@ -69,14 +69,22 @@ impl<P> Caller<P> {
 
     /// Asks, after a while.
     pub(crate) fn ask(&mut self, stage: &mut Stage, after_ms: u64, request: Request, purpose: P) {
+        self.ask_shared(stage, after_ms, Rc::new(request), purpose);
+    }
+
+    /// Asks at once what is kept somewhere else, too.
+    pub(crate) fn ask_again(&mut self, stage: &mut Stage, request: Rc<Request>, purpose: P) {
+        self.ask_shared(stage, 0, request, purpose);
+    }
+
+    fn ask_shared(&mut self, stage: &mut Stage, after_ms: u64, request: Rc<Request>, purpose: P) {
         let number = self.next;
         self.next += 1;
-        let is_poll = matches!(request, Request::Work(..));
+        let is_poll = matches!(*request, Request::Work(..));
         let wait_ms = if is_poll { POLL_MS + FIRST_WAIT_MS } else { FIRST_WAIT_MS };
         // A poll is asked anew rather than again: its answer would be late.
         let patience_ms = if is_poll { wait_ms } else { LIFETIME_MS };
         let gives_up = stage.now.plus(after_ms + patience_ms);
-        let request = Rc::new(request);
         self.calls.insert(number, Call { purpose, request, wait_ms, gives_up });
         stage.after(after_ms, Event::Retry(Ticket { peer: self.peer, life: self.life, number }));
     }

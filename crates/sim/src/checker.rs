@@ -44,6 +44,8 @@ pub struct WrongResults {
     pub by_collusion: u64,
     /// Nobody audited the task: audits promise a loss to the cheat, not that every lie is found.
     pub unaudited: u64,
+    /// The buyer did not want results verified.
+    pub unchecked: u64,
     /// The buyer cancelled before replicas ran, so that what there was stood unverified.
     pub cancelled: u64,
 }
@@ -60,7 +62,8 @@ pub(crate) struct Checker {
     sabotage: Option<Sabotage>,
     books: Books,
     last: EventCursor,
-    history: Vec<Digest>,
+    /// Everything that the market said: the position in the journal, and a hash.
+    history: Vec<(u64, Digest)>,
     acknowledged: BTreeMap<Digest, u64>,
     heads: BTreeMap<u64, Head>,
     open_leases: BTreeSet<LeaseId>,
@@ -121,7 +124,12 @@ impl Checker {
 
     /// Hashes of everything that the market said, in order.
     pub(crate) fn history(&self) -> impl Iterator<Item = &Digest> {
-        self.history.iter()
+        self.history.iter().map(|(_, digest)| digest)
+    }
+
+    /// Where a statement stands that the market has promised to keep.
+    pub(crate) fn position_of(&self, statement: &Digest) -> Option<u64> {
+        self.acknowledged.get(statement).copied()
     }
 
     /// Notes what did not hold.
@@ -156,13 +164,16 @@ impl Checker {
         }
     }
 
-    /// The market is back: what it replayed has to be what it said before, and nothing acknowledged may be missing.
-    pub(crate) fn recovered(&mut self, floor: &Floor) {
-        let start = EventCursor { position: 0, index: u32::MAX };
+    /// The market is back, from a snapshot of this position or from the beginning (0): what it replayed has to be what it
+    /// said before, and nothing acknowledged may be missing.
+    pub(crate) fn recovered(&mut self, floor: &Floor, snapshot: u64) {
+        let start = EventCursor { position: snapshot, index: u32::MAX };
         let replayed = floor.recent().after(start, usize::MAX).unwrap_or_default();
-        let known = self.history.len();
-        let is_same = replayed.len() >= known
-            && replayed.iter().zip(&self.history).all(|(event, known)| digest_of(event) == *known);
+        let told = self.history.partition_point(|(position, _)| *position <= snapshot);
+        let known = self.history.get(told..).unwrap_or_default();
+        let is_same = replayed.len() >= known.len()
+            && replayed.iter().zip(known).all(|(event, (_, known))| digest_of(event) == *known);
+        let known = known.len();
         if !is_same {
             self.violation(format!("the replay of {} events is not the history of {known}", replayed.len()));
         }
@@ -194,7 +205,7 @@ impl Checker {
             self.violation(format!("event {cursor} comes twice"));
         }
         self.last = cursor;
-        self.history.push(digest_of(placed));
+        self.history.push((placed.position, digest_of(placed)));
         match &placed.event {
             Event::Posted { posting } => {
                 if matches!(posting.state, PostingState::Posted { .. })
@@ -290,20 +301,31 @@ impl Checker {
         for (id, job) in state.jobs.iter() {
             for (task, number) in job.tasks.iter().zip(0..) {
                 let Some(TaskOutcome::Done { result, .. }) = task.outcome else { continue };
-                if result == truth_of(job, number) {
-                    continue;
-                }
                 let agreeing = task.judged.iter().filter(|judged| {
                     matches!(judged.verdict, Verdict::Accepted { .. }) && judged.result == Some(result)
                 });
-                let groups: Vec<u64> = agreeing
-                    .map(|judged| state.lease(judged.lease).party)
-                    .map(|party| if hides { party.0 } else { group_of(party) })
-                    .collect();
+                let agreeing: Vec<PartyId> = agreeing.map(|judged| state.lease(judged.lease).party).collect();
+                self.check_named(id, number, job, &agreeing);
+                if result == truth_of(job, number) {
+                    continue;
+                }
+                let groups: Vec<u64> =
+                    agreeing.iter().map(|party| if hides { party.0 } else { group_of(*party) }).collect();
                 self.judge_wrong(id, number, job, &groups, &mut wrong);
             }
         }
         wrong
+    }
+
+    /// One of those who agree took the task, the others were drawn for it: among the parties that the buyer named, if any.
+    fn check_named(&mut self, id: JobId, task: u32, job: &Job, agreeing: &[PartyId]) {
+        let Verification::Replicas { named, .. } = &job.spec.verification else { return };
+        let strangers = agreeing.iter().filter(|party| !named.contains(party)).count();
+        if !named.is_empty() && strangers > 1 {
+            self.violation(format!(
+                "{id} task {task}: {strangers} of {agreeing:?} were not named by its buyer"
+            ));
+        }
     }
 
     fn judge_wrong(&mut self, id: JobId, task: u32, job: &Job, groups: &[u64], wrong: &mut WrongResults) {
@@ -316,6 +338,7 @@ impl Checker {
         };
         let is_audited = groups.len() >= 2;
         match job.spec.verification {
+            Verification::None => wrong.unchecked += 1,
             _ if known >= needed => wrong.by_collusion += 1,
             Verification::Audit { .. } if !is_audited => wrong.unaudited += 1,
             _ if is_cancelled => wrong.cancelled += 1,

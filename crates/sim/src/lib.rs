@@ -10,11 +10,11 @@
 //! | `stage` | time, the queue, the network |
 //! | `caller` | asks until it is answered |
 //! | `market_host` | the market's process, disk and Lightning node |
-//! | `machine`, `party` | the others, honest or not |
+//! | `machine`, `party`, `order` | the others, honest or not |
 //! | `operator` | forks and rewritten journals |
 //! | `checker` | what must hold |
 //! | `world` | the loop |
-//! | `report` | many seeds, added up |
+//! | `report`, `progress` | many seeds, added up |
 //!
 //! Each seed is run twice: once with the cheat that it measures, once with the same actor honest. A cheat's profit is the
 //! difference of what the actor gained.
@@ -26,8 +26,10 @@ pub mod checker;
 mod machine;
 mod market_host;
 pub mod operator;
+mod order;
 mod party;
 pub mod plan;
+pub mod progress;
 pub mod report;
 mod rng;
 mod stage;

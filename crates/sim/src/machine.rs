@@ -4,6 +4,7 @@
 use crate::{
     caller::{Caller, Ended, sign},
     cheat::Cheat,
+    order::{name, open_to_unchecked, rate},
     plan::{COST, MachinePlan},
     stage::{Event, MachineEvent, Peer, Request, Response, Stage, lie, truth},
 };
@@ -13,8 +14,8 @@ use market::{
     job::JobSpec,
     key::{PublicKey, SecretKey},
     offer::{OfferRole, OfferTerms},
-    resources::{Isolation, Resources},
-    units::{Msat, Rate, TimeMs, Unit},
+    resources::{Attributes, Isolation, Resources},
+    units::{Msat, TimeMs, Unit},
     verify::{TaskResult, seal},
 };
 use node::provider::{
@@ -69,6 +70,7 @@ pub(crate) struct Machine {
     role: OfferRole,
     venue: PublicKey,
     cheat: Option<Cheat>,
+    is_focus: bool,
     group: u64,
     skew_ms: i64,
     /// The venue's clock less the machine's, as the last view told.
@@ -76,6 +78,8 @@ pub(crate) struct Machine {
     agent: Option<Agent>,
     kept: BTreeMap<KeptKey, Kept>,
     caller: Caller<Purpose>,
+    /// When the next wake is due that is in the queue already, by the machine's clock.
+    wakes_at: TimeMs,
     workers: BTreeMap<LeaseId, Worker>,
     tasks: BTreeMap<AttemptId, (Digest, u32)>,
     quit: BTreeSet<LeaseId>,
@@ -97,6 +101,8 @@ pub(crate) struct Parts {
     pub(crate) venue: PublicKey,
     /// How it cheats.
     pub(crate) cheat: Option<Cheat>,
+    /// Whether its owner is the one that is measured.
+    pub(crate) is_focus: bool,
     /// With whom.
     pub(crate) group: u64,
     /// Its clock less the true time.
@@ -106,7 +112,7 @@ pub(crate) struct Parts {
 impl Machine {
     /// A machine that is not switched on.
     pub(crate) fn new(parts: Parts) -> Machine {
-        let Parts { index, key, owner, role, plan, venue, cheat, group, skew_ms } = parts;
+        let Parts { index, key, owner, role, plan, venue, cheat, is_focus, group, skew_ms } = parts;
         Machine {
             index,
             key,
@@ -117,12 +123,14 @@ impl Machine {
             role,
             venue,
             cheat,
+            is_focus,
             group,
             skew_ms,
             ahead_ms: 0,
             agent: None,
             kept: BTreeMap::new(),
             caller: Caller::new(Peer::Machine(index)),
+            wakes_at: TimeMs(u64::MAX),
             workers: BTreeMap::new(),
             tasks: BTreeMap::new(),
             quit: BTreeSet::new(),
@@ -143,19 +151,18 @@ impl Machine {
     }
 
     fn policy(&self) -> Policy {
-        let offer = |rate| OfferTerms {
+        let offer = |unit| OfferTerms {
             role: self.role,
-            rate,
+            rate: rate(Msat(self.plan.price_msat), unit),
             resources: self.capacity(),
             isolation: Isolation::WasmConfined,
-            region: "eu".parse().unwrap_or_else(|_| unreachable!("a good name")),
-            class: "x86-64".parse().unwrap_or_else(|_| unreachable!("a good name")),
-            attributes: BTreeMap::new(),
+            region: name("eu"),
+            class: name("x86-64"),
+            attributes: if self.is_focus { Attributes::new() } else { open_to_unchecked() },
             lease_max_ms: 86_400_000,
         };
-        let msat = Msat(self.plan.price_msat);
         Policy {
-            offers: vec![offer(Rate::per_task(msat)), offer(Rate { msat, per: 1_000_000, unit: Unit::Fuel })],
+            offers: [Unit::Task, Unit::Fuel, Unit::Ms].map(offer).to_vec(),
             fuel_per_second: 0,
             cost_per_hour_msat: Msat::ZERO,
             discount_ppm: 100_000,
@@ -169,10 +176,17 @@ impl Machine {
     pub(crate) fn crash(&mut self, loses_disk: bool) {
         self.agent = None;
         self.caller.forget();
+        self.wakes_at = TimeMs(u64::MAX);
         self.workers.clear();
         if loses_disk {
             self.kept.clear();
         }
+    }
+
+    /// It was revoked: switched off for good.
+    pub(crate) fn retire(&mut self) {
+        self.crash(true);
+        self.identity = None;
     }
 
     /// Which life its process is in.
@@ -194,11 +208,11 @@ impl Machine {
         }
         match event {
             MachineEvent::Start => {}
+            // A wake that an earlier one has replaced.
+            MachineEvent::Wake if self.clock(stage) < self.wakes_at => {}
             MachineEvent::Wake => {
-                let due = self.agent.as_ref().and_then(Agent::next_wake);
-                if due.is_some_and(|due| due <= self.clock(stage)) {
-                    self.tell(stage, spied, Input::Time);
-                }
+                self.wakes_at = TimeMs(u64::MAX);
+                self.tell(stage, spied, Input::Time);
             }
             MachineEvent::Worker(lease, is_ready) => self.worker_started(stage, spied, lease, is_ready),
             MachineEvent::RunEnds(lease, attempt) => self.run_ends(stage, spied, lease, attempt),
@@ -255,10 +269,10 @@ impl Machine {
         let clock = self.clock(stage);
         let Some(agent) = &mut self.agent else { return };
         let actions = agent.handle(clock, input);
-        if let Some(wake) = agent.next_wake() {
-            let life = self.caller.life();
-            let event = Event::Machine { machine: self.index, life, event: MachineEvent::Wake };
-            stage.after(wake.since(clock).max(1), event);
+        let wake = agent.next_wake().map(|wake| wake.max(clock.plus(1)));
+        if let Some(wake) = wake.filter(|wake| *wake < self.wakes_at) {
+            self.wakes_at = wake;
+            self.later(stage, wake.since(clock), MachineEvent::Wake);
         }
         for action in actions {
             self.perform(stage, spied, action);

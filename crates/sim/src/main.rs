@@ -4,11 +4,12 @@
 use clap::Parser;
 use sim::{
     plan::{Plan, Size},
+    progress::Progress,
     report::{Report, SeedResult, cheat_of, run_seed},
     world::run,
 };
 use std::{
-    io::{IsTerminal, Write},
+    collections::BTreeSet,
     ops::Range,
     process::ExitCode,
     sync::{
@@ -17,6 +18,9 @@ use std::{
     },
     thread,
 };
+
+/// How many failed seeds get a line that says how to run them again.
+const REPLAYS_SHOWN: usize = 20;
 
 /// Runs the market on seeded clocks, networks, disks and payments, with faults and cheats.
 #[derive(Debug, Parser)]
@@ -63,9 +67,7 @@ fn main() -> ExitCode {
     let chaos_ms = (args.hours * 3_600_000.0).max(60_000.0) as u64;
     let size = Size { machines: args.machines.clone(), jobs: args.jobs.clone(), chaos_ms };
     if let (Some(seed), true) = (args.seed, args.trace) {
-        let outcome = run(&Plan::draw(seed, &size, cheat_of(seed)), None, true);
-        println!("{outcome:#?}");
-        return if outcome.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        return trace(seed, &size);
     }
     let seeds = args.seed.map_or(args.from..args.from.saturating_add(args.seeds), |seed| seed..seed + 1);
     let report = run_all(&args, seeds, &size);
@@ -77,16 +79,34 @@ fn main() -> ExitCode {
     } else {
         print!("{report}");
     }
-    if let Some((seed, _)) = report.violations.first() {
-        let Range { start: low, end: high } = &args.machines;
-        let Range { start: few, end: many } = &args.jobs;
-        eprintln!(
-            "\nreplay: cargo run -p sim --release -- --seed {seed} --trace --machines {low}..{high} --jobs {few}..{many} \
-             --hours {}",
-            args.hours
-        );
+    let failed: BTreeSet<u64> = report.violations.iter().map(|(seed, _)| *seed).collect();
+    for seed in failed.iter().take(REPLAYS_SHOWN) {
+        eprintln!("replay seed {seed}: {}", replay(*seed, &args));
     }
     if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs a seed and prints every event of both its worlds; the second is left out when the first is bad already.
+fn trace(seed: u64, size: &Size) -> ExitCode {
+    let cheating = Plan::draw(seed, size, cheat_of(seed));
+    for (name, plan) in [("with the cheat", cheating.clone()), ("without", cheating.honest())] {
+        eprintln!("== {}, {name}", plan.focus);
+        let outcome = run(&plan, None, true);
+        println!("{name}: {outcome:#?}");
+        if !outcome.violations.is_empty() {
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// The command that runs a seed again, event by event.
+fn replay(seed: u64, args: &Args) -> String {
+    let Args { machines, jobs, hours, .. } = args;
+    format!(
+        "cargo run -p sim --release -- --seed {seed} --trace --machines {}..{} --jobs {}..{} --hours {hours}",
+        machines.start, machines.end, jobs.start, jobs.end
+    )
 }
 
 /// Runs the seeds on all cores; the report does not depend on who is done first.
@@ -109,27 +129,15 @@ fn run_all(args: &Args, seeds: Range<u64>, size: &Size) -> Report {
             });
         }
         drop(sender);
+        let mut progress = Progress::new(seeds.end - seeds.start);
         for result in results {
+            progress.done(result.cheating.violations.len() + result.honest.violations.len());
             all.push(result);
-            let bad =
-                all.iter().filter(|r| !(r.cheating.violations.is_empty() && r.honest.violations.is_empty()));
-            progress(all.len(), seeds.end - seeds.start, bad.count());
         }
+        eprintln!("{threads} threads, {}", progress.took());
     });
     all.sort_by_key(|result| result.seed);
     let mut report = Report::default();
     all.iter().for_each(|result| report.add(result));
     report
-}
-
-fn progress(done: usize, seeds: u64, bad: usize) {
-    let mut stderr = std::io::stderr();
-    if stderr.is_terminal() {
-        let _ = write!(stderr, "\r{done} of {seeds} seeds, {bad} bad ");
-        if done as u64 == seeds {
-            let _ = writeln!(stderr);
-        }
-    } else if done.is_multiple_of(50) {
-        let _ = writeln!(stderr, "{done} of {seeds} seeds, {bad} bad");
-    }
 }

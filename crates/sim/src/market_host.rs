@@ -14,12 +14,17 @@ use market::{
     command::Command,
     id::{Digest, MachineId},
     key::SecretKey,
+    statement::Statement,
     units::TimeMs,
 };
 use node::{
-    journal::{Crash, MemoryJournal, Options, SimulatedDisk},
+    journal::{
+        Crash, Disk, MemoryJournal, Options, Position, SimulatedDisk,
+        snapshot::{self, Snapshot},
+    },
     venue::{
-        Admitted, CheckedStatement, Floor, NoArchive, Refusal, Settings, Venue, check_statement,
+        Admitted, CheckedStatement, Floor, NoArchive, RecoverError, Refusal, Settings, Venue,
+        check_statement, make_snapshot_on,
         payments::{self, Duty},
         reads::Touched,
     },
@@ -61,6 +66,8 @@ struct Parked {
 pub(crate) struct MarketHost {
     /// Its disk.
     pub(crate) disk: SimulatedDisk,
+    /// Its folder of snapshots.
+    pub(crate) snapshots: SimulatedDisk,
     /// Its key.
     pub(crate) secret: SecretKey,
     /// The venue, while its process runs.
@@ -88,6 +95,7 @@ impl MarketHost {
     pub(crate) fn new(secret: SecretKey, node: DevNode) -> MarketHost {
         MarketHost {
             disk: SimulatedDisk::new(),
+            snapshots: SimulatedDisk::new(),
             secret,
             venue: None,
             node,
@@ -106,7 +114,7 @@ impl MarketHost {
         }
     }
 
-    /// The process starts: the journal is recovered and replayed.
+    /// The process starts: the newest snapshot that is sound is taken, and the journal is recovered and replayed from there.
     pub(crate) fn start(&mut self, stage: &mut Stage, checker: &mut Checker) {
         if self.venue.is_some() {
             return;
@@ -129,15 +137,63 @@ impl MarketHost {
         if torn.is_some() {
             stage.count("torn tail cut");
         }
-        match Venue::open(journal, self.secret.clone(), SETTINGS, None, stage.now, NoArchive) {
-            Ok((venue, _)) => {
-                checker.recovered(&venue.read());
+        let snapshot = self.newest_snapshot(stage);
+        match Venue::open(journal, self.secret.clone(), SETTINGS, snapshot, stage.now, NoArchive) {
+            Ok((venue, report)) => {
+                if report.snapshot.is_some() {
+                    stage.note("market started from a snapshot");
+                }
+                if let Some(why) = report.ignored {
+                    checker.violation(format!("a sound snapshot is not used: {why}"));
+                }
+                checker.recovered(&venue.read(), report.snapshot.unwrap_or(0));
                 self.venue = Some(venue);
                 (self.is_busy, self.wakes_at, self.refused_starts) = (false, TimeMs(u64::MAX), 0);
                 self.admit_after(stage, 1);
             }
             Err(error) => checker.violation(format!("the market does not recover: {error}")),
         }
+    }
+
+    /// The newest sound snapshot.
+    pub(crate) fn newest_snapshot(&self, stage: &mut Stage) -> Option<Snapshot> {
+        let found = snapshot::latest(&self.snapshots).ok()?;
+        found.ignored.iter().for_each(|_| stage.note("damaged snapshot ignored"));
+        found.newest
+    }
+
+    /// Makes a snapshot from the journal's files while the market runs, as production does; says whether the power failed.
+    pub(crate) fn snapshot(&mut self, stage: &mut Stage, checker: &mut Checker) -> bool {
+        let Some(venue) = &self.venue else { return false };
+        let upto = Position(venue.read().durable());
+        match make_snapshot_on(&self.disk, &self.snapshots, self.secret.public(), upto) {
+            Ok(Some(_)) => stage.note("snapshot made"),
+            Ok(None) => {}
+            Err(RecoverError::Snapshot(_)) => return true,
+            Err(error) => checker.violation(format!("no snapshot can be made: {error}")),
+        }
+        false
+    }
+
+    /// A statement that was accepted comes again, from a recording. It must change nothing and be answered as before.
+    pub(crate) fn replayed(&mut self, stage: &mut Stage, checker: &mut Checker, statement: &Statement) {
+        // A full disk is asked for space by every batch; that would be an effect, though not one of the statement.
+        let Some(venue) = self.venue.as_mut().filter(|venue| !venue.is_full() && !self.is_busy) else {
+            return;
+        };
+        let Some(position) = checker.position_of(&statement.digest()) else { return };
+        let Ok(checked) = check_statement(statement, &venue.key()) else { return };
+        let before = venue.read().position();
+        let Ok(answers) = venue.admit(stage.now, vec![checked]) else { return self.dies(stage) };
+        let is_same = match answers.first() {
+            Some(Ok(admitted)) => admitted.duplicate && admitted.position == position,
+            Some(Err(Refusal::Rejected(rejection))) => rejection.code() == "expired",
+            Some(Err(Refusal::DiskFull)) | None => false,
+        };
+        if !is_same || venue.read().position() != before {
+            checker.violation(format!("the replay of entry {position} had an effect: {answers:?}"));
+        }
+        stage.note("statement replayed in vain");
     }
 
     /// The process ends; `crash` says what the disk keeps.
@@ -153,11 +209,12 @@ impl MarketHost {
         self.parked.clear();
         self.asked.clear();
         self.disk.crash(crash);
+        self.snapshots.crash(crash);
         stage.after(down_ms, Event::MarketStarts);
     }
 
     /// A fault strikes the market.
-    pub(crate) fn fault(&mut self, stage: &mut Stage, fault: Fault) {
+    pub(crate) fn fault(&mut self, stage: &mut Stage, checker: &mut Checker, fault: Fault) {
         match fault {
             Fault::MarketPowerCut { torn, down_ms } => {
                 let crash = if torn % 2 == 0 { Crash::LoseUnsynced } else { Crash::Torn { seed: torn } };
@@ -177,8 +234,31 @@ impl MarketHost {
                 self.disk.set_capacity(Some(0));
                 stage.after(for_ms, Event::DiskFreed);
             }
-            Fault::MachineCrash { .. } | Fault::MachinePartition { .. } | Fault::PartyPartition { .. } => {}
+            Fault::MarketPowerCutInSnapshot { torn, down_ms } => {
+                self.snapshots.crash_in_next_sync(Crash::Torn { seed: torn });
+                if self.snapshot(stage, checker) {
+                    stage.count("power cut in snapshot");
+                    self.crash(stage, Crash::LoseUnsynced, down_ms);
+                }
+            }
+            Fault::SnapshotDamaged { byte } => self.damage_snapshot(stage, byte),
+            Fault::MachineCrash { .. }
+            | Fault::MachinePartition { .. }
+            | Fault::PartyPartition { .. }
+            | Fault::PartyCrash { .. } => {}
         }
+    }
+
+    fn damage_snapshot(&self, stage: &mut Stage, byte: u64) {
+        let newest = self.snapshots.list().ok().and_then(|names| names.into_iter().max());
+        let Some(name) = newest else { return };
+        stage.count("snapshot damaged");
+        self.snapshots.tamper(&name, |bytes| {
+            let at = byte as usize % bytes.len().max(1);
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= 1;
+            }
+        });
     }
 
     /// A question arrives. A market that is down hears nothing.
@@ -388,7 +468,7 @@ fn name_of(duty: &Duty) -> String {
 }
 
 /// A result can be revealed only once its output is stored and hashed.
-fn outputs_are_stored(blobs: &BTreeSet<Digest>, statement: &market::statement::Statement) -> bool {
+fn outputs_are_stored(blobs: &BTreeSet<Digest>, statement: &Statement) -> bool {
     if !statement.payload.contains("reveal_results") {
         return true;
     }

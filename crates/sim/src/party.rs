@@ -1,27 +1,29 @@
 //! A party's client: it registers, tops up, stakes, certifies its machines; buyers place jobs, answer audit rounds and
 //! wait for the end. Everything is asked again until it is answered.
 
+mod jobs;
+
 use crate::{
     caller::{Caller, Ended, sign},
     cheat::Cheat,
     market_host::now_or_never,
-    plan::{BOND, CEILING, JobPlan, PartyPlan, Role},
+    order::budget,
+    plan::{BOND, PartyPlan, Role},
     stage::{Event, PartyEvent, Peer, Request, Response, Stage, Ticket},
 };
+use jobs::{OwnJob, own_job};
 use market::{
-    command::{CERTIFICATE_DOMAIN, Command, certificate_message},
-    id::{Digest, JobId, MachineId, PartyId, TopupId},
-    job::{JobSpec, TaskLimits, Verification},
+    command::{CERTIFICATE_DOMAIN, Command, ROTATION_DOMAIN, certificate_message, rotation_message},
+    id::{Digest, MachineId, PartyId, TopupId},
     key::{PublicKey, SecretKey, Signature},
-    order::{Needs, OrderTerms},
     reply::Reply,
-    resources::{Isolation, Resources},
-    units::{Msat, Rate, Unit},
-    verify::{Chain, rounds_for},
+    resources::Resources,
+    statement::Statement,
+    units::{Msat, TimeMs},
 };
 use node::{
     api::{KeyView, TopupView},
-    buyer::agent::{Action, Follower, Input, Resume},
+    buyer::agent::Input,
 };
 use pay::{LightningNode, PayRequest, dev::DevNode};
 use std::{
@@ -33,6 +35,8 @@ use std::{
 const LOOK_MS: u64 = 2_000;
 /// How long a griefing buyer lets a job run.
 const GRIEF_MS: u64 = 12_000;
+/// When a buyer that replays sends its statements again: soon, later, and after they have expired.
+const REPLAYED_AFTER_MS: [u64; 3] = [700, 5_000, 65_000];
 
 /// What has to be done before a party can take part, one after the other.
 #[derive(Debug, Clone)]
@@ -42,6 +46,8 @@ enum Step {
     AwaitTopup(TopupId),
     LockBond(Msat),
     Certify(usize),
+    Rotate,
+    Revoke(usize),
 }
 
 #[derive(Debug)]
@@ -55,26 +61,13 @@ enum Purpose {
     Other,
 }
 
-/// A job of this buyer.
-#[derive(Debug)]
-pub(crate) struct OwnJob {
-    /// The plan.
-    pub(crate) plan: JobPlan,
-    /// Its module stands for it.
-    pub(crate) module: Digest,
-    /// Its id, once it is placed.
-    pub(crate) job: Option<JobId>,
-    chain: Chain,
-    /// The production agent that follows it.
-    follower: Option<Follower>,
-    is_over: bool,
-}
-
 /// What a world has to do for a party.
 #[derive(Debug)]
 pub(crate) enum News {
     /// A machine is certified and can start.
     Certified(usize, PartyId, MachineId),
+    /// A machine is revoked and is switched off.
+    Revoked(usize),
 }
 
 /// A machine to be certified.
@@ -87,6 +80,8 @@ pub(crate) struct OwnMachine {
     pub(crate) consent: Signature,
     /// What it has.
     pub(crate) capacity: Resources,
+    /// What it is called, once it is certified.
+    pub(crate) id: Option<MachineId>,
 }
 
 /// See the [module](self).
@@ -105,6 +100,8 @@ pub(crate) struct Party {
     steps: VecDeque<Step>,
     machines: BTreeMap<usize, OwnMachine>,
     caller: Caller<Purpose>,
+    /// Whether its process has crashed and has not started again.
+    is_down: bool,
 }
 
 impl Party {
@@ -133,7 +130,7 @@ impl Party {
         steps.extend(machines.iter().map(|machine| Step::Certify(machine.index)));
         let machines = machines.into_iter().map(|machine| (machine.index, machine)).collect();
         let caller = Caller::new(Peer::Party(index));
-        Party { index, key, plan, id: None, jobs, venue, wallet, steps, machines, caller }
+        Party { index, key, plan, id: None, jobs, venue, wallet, steps, machines, caller, is_down: false }
     }
 
     /// Plans everything that it does by itself.
@@ -145,6 +142,12 @@ impl Party {
         }
         if let Some(at_ms) = self.plan.withdraws_at_ms {
             self.later(stage, at_ms, PartyEvent::Withdraw);
+        }
+        if let Some(at_ms) = self.plan.rotates_at_ms {
+            self.later(stage, at_ms, PartyEvent::Rotate);
+        }
+        if let Some(at_ms) = self.plan.revokes_at_ms {
+            self.later(stage, at_ms, PartyEvent::Revoke);
         }
         if self.plan.cheat == Some(Cheat::QuitsBeforeAudit) {
             self.later(stage, 30_000, PartyEvent::GrabBond);
@@ -160,12 +163,66 @@ impl Party {
         stage.after(ms, Event::Party { party: self.index, event });
     }
 
+    /// The process dies. What it wrote down survives: keys, what it has to do, its orders, and how far links are revealed.
+    pub(crate) fn crash(&mut self, stage: &mut Stage, down_ms: u64) {
+        if std::mem::replace(&mut self.is_down, true) {
+            return;
+        }
+        stage.count("party crash");
+        self.caller.forget();
+        for own in &mut self.jobs {
+            (own.follower, own.looks_at) = (None, TimeMs(u64::MAX));
+        }
+        self.later(stage, down_ms, PartyEvent::Start);
+    }
+
+    /// The process is back, and goes on as production does: orders whose answer is not known are sent again as they were
+    /// signed, jobs are followed from what was kept.
+    fn start(&mut self, stage: &mut Stage) {
+        self.is_down = false;
+        self.step(stage);
+        for n in 0..self.jobs.len() {
+            let Some(own) = self.jobs.get(n).filter(|own| !own.is_over) else { continue };
+            match (own.job, own.draft.clone()) {
+                (Some(job), _) => {
+                    stage.note("job followed again after a crash");
+                    self.follow(stage, n, job);
+                }
+                (None, Some(order)) => {
+                    stage.note("order sent again after a crash");
+                    self.caller.ask_again(stage, order, Purpose::Place(n));
+                }
+                (None, None) => {}
+            }
+        }
+    }
+
     /// Something is due.
     pub(crate) fn happens(&mut self, stage: &mut Stage, event: PartyEvent) {
+        if self.is_down {
+            return match event {
+                PartyEvent::Start => self.start(stage),
+                // These begin again when the process starts.
+                PartyEvent::Step | PartyEvent::Look(_) => {}
+                // These are what a person wants, who waits.
+                PartyEvent::Place(_)
+                | PartyEvent::Cancel(_)
+                | PartyEvent::Withdraw
+                | PartyEvent::GrabBond
+                | PartyEvent::Rotate
+                | PartyEvent::Revoke => self.later(stage, 1_000, event),
+            };
+        }
         match event {
+            PartyEvent::Start => {}
             PartyEvent::Step => self.step(stage),
             PartyEvent::Place(n) => self.place(stage, n),
-            PartyEvent::Look(n) => self.tell(stage, n, Input::Time),
+            PartyEvent::Look(n) => {
+                if let Some(own) = self.jobs.get_mut(n).filter(|own| own.looks_at <= stage.now) {
+                    own.looks_at = TimeMs(u64::MAX);
+                    self.tell(stage, n, Input::Time);
+                }
+            }
             PartyEvent::Cancel(n) => {
                 if let Some(job) = self.jobs.get(n).and_then(|job| job.job) {
                     self.send(stage, Command::CancelJob { job }, Purpose::Other);
@@ -178,19 +235,46 @@ impl Party {
                     self.later(stage, 10_000, PartyEvent::GrabBond);
                 }
             }
+            PartyEvent::Rotate => self.add_step(stage, Step::Rotate),
+            PartyEvent::Revoke => {
+                if let Some(machine) = self.machines.keys().next().copied() {
+                    self.add_step(stage, Step::Revoke(machine));
+                }
+            }
         }
     }
 
+    /// One more thing to do, after what is under way.
+    fn add_step(&mut self, stage: &mut Stage, step: Step) {
+        self.steps.push_back(step);
+        if self.steps.len() == 1 {
+            self.step(stage);
+        }
+    }
+
+    /// The key that it moves to next.
+    fn next_key(&self) -> SecretKey {
+        SecretKey::from_bytes(Digest::of_parts("gristmill simulation next key", &[&self.key.to_bytes()]).0)
+    }
+
     fn send(&mut self, stage: &mut Stage, command: Command, purpose: Purpose) {
-        let clock = stage.now;
-        let statement = sign(&self.key, self.venue, clock, self.caller.seen(), &mut stage.rng, command);
-        let request = Request::Statement(statement);
+        let statement = self.sign(stage, command);
+        self.send_signed(stage, statement, purpose);
+    }
+
+    fn sign(&self, stage: &mut Stage, command: Command) -> Statement {
+        sign(&self.key, self.venue, stage.now, self.caller.seen(), &mut stage.rng, command)
+    }
+
+    fn send_signed(&mut self, stage: &mut Stage, statement: Statement, purpose: Purpose) -> Rc<Request> {
+        let request = Rc::new(Request::Statement(statement));
         if self.plan.cheat == Some(Cheat::Replays) {
-            for after_ms in [700, 5_000, 65_000] {
-                self.caller.ask(stage, after_ms, request.clone(), Purpose::Other);
+            for after_ms in REPLAYED_AFTER_MS {
+                stage.after(after_ms, Event::Replayed(request.clone()));
             }
         }
-        self.caller.ask(stage, 0, request, purpose);
+        self.caller.ask_again(stage, request.clone(), purpose);
+        request
     }
 
     fn step(&mut self, stage: &mut Stage) {
@@ -210,6 +294,15 @@ impl Party {
                     label: format!("machine {}", machine.index),
                     capacity: machine.capacity.clone(),
                 }
+            }
+            Step::Rotate => {
+                let (old_key, new_key) = (self.key.public(), self.next_key());
+                let consent = new_key.sign(ROTATION_DOMAIN, &rotation_message(&self.venue, &old_key));
+                Command::RotateKey { new_key: new_key.public(), consent }
+            }
+            Step::Revoke(machine) => {
+                let Some(machine) = self.machines.get(machine).and_then(|machine| machine.id) else { return };
+                Command::RevokeMachine { machine }
             }
         };
         self.send(stage, command, Purpose::Step(step));
@@ -275,22 +368,30 @@ impl Party {
         let mut news = None;
         let mut next = VecDeque::new();
         match (&step, reply) {
-            (Step::Register, Some(Reply::Party(id))) => self.id = Some(*id),
+            (Step::Register, Some(Reply::Party(id))) => self.registered(stage, Some(*id)),
             (Step::Register, None) if key_of(response).is_some() => {
-                self.id = key_of(response).and_then(|key| match key {
+                let id = key_of(response).and_then(|key| match key {
                     KeyView::Party(id) => Some(*id),
                     KeyView::Machine { .. } | KeyView::Retired => None,
                 });
+                self.registered(stage, id);
+            }
+            (Step::Rotate, Some(_)) => self.rotated(stage),
+            (Step::Rotate, None) if key_of(response).is_some() => self.rotated(stage),
+            (Step::Revoke(machine), Some(_)) => news = Some(News::Revoked(*machine)),
+            // An earlier try, whose answer got lost, has revoked it.
+            (Step::Revoke(machine), None) if key_of(response) == Some(&KeyView::Retired) => {
+                news = Some(News::Revoked(*machine));
             }
             (Step::Certify(index), None) if key_of(response).is_some() => {
                 if let Some(KeyView::Machine { machine, party }) = key_of(response) {
-                    news = Some(News::Certified(*index, *party, *machine));
+                    news = self.certified(*index, *party, *machine);
                 }
             }
             (Step::TopUp(_), Some(Reply::TopUp(topup))) => next.push_back(Step::AwaitTopup(*topup)),
             (Step::LockBond(_), Some(_)) => {}
             (Step::Certify(machine), Some(Reply::Machine(id))) => {
-                news = self.id.map(|party| News::Certified(*machine, party, *id));
+                news = self.id.and_then(|party| self.certified(*machine, party, *id));
             }
             (Step::AwaitTopup(_), _) => match response {
                 Some(Response::Topup(view)) if self.pay(view) => {}
@@ -307,12 +408,30 @@ impl Party {
         news
     }
 
+    fn registered(&mut self, stage: &mut Stage, id: Option<PartyId>) {
+        self.id = id;
+        stage.known.extend(id.map(|id| (self.index, id)));
+    }
+
+    fn rotated(&mut self, stage: &mut Stage) {
+        stage.note("key rotated");
+        self.key = self.next_key();
+    }
+
+    fn certified(&mut self, index: usize, party: PartyId, id: MachineId) -> Option<News> {
+        self.machines.get_mut(&index)?.id = Some(id);
+        Some(News::Certified(index, party, id))
+    }
+
     /// A step that failed, or whose answer got lost. What became of a key is asked; the rest is tried again.
     fn again(&mut self, stage: &mut Stage, step: Step, response: Option<&Response>) -> Option<News> {
         let key = match (&step, response) {
             (_, Some(Response::Key(None))) => None,
             (Step::Register, _) => Some(self.key.public()),
-            (Step::Certify(machine), _) => self.machines.get(machine).map(|machine| machine.key),
+            (Step::Certify(machine) | Step::Revoke(machine), _) => {
+                self.machines.get(machine).map(|machine| machine.key)
+            }
+            (Step::Rotate, _) => Some(self.next_key().public()),
             (Step::TopUp(_) | Step::AwaitTopup(_) | Step::LockBond(_), _) => None,
         };
         match key {
@@ -334,84 +453,6 @@ impl Party {
             let _ = now_or_never(self.wallet.pay(request));
         }
         false
-    }
-
-    fn place(&mut self, stage: &mut Stage, n: usize) {
-        let is_ready = self.steps.is_empty();
-        let Some(job) = self.jobs.get(n) else { return };
-        if !is_ready {
-            return self.later(stage, 2_000, PartyEvent::Place(n));
-        }
-        let command = Command::PlaceOrder {
-            terms: Box::new(order_terms(&job.plan)),
-            job: Box::new(job_spec(&job.plan, job.module)),
-            audit_anchor: Some(job.chain.anchor()),
-        };
-        self.send(stage, command, Purpose::Place(n));
-    }
-
-    fn placed(&mut self, stage: &mut Stage, n: usize, response: Option<&Response>) {
-        let is_griefing = self.plan.cheat == Some(Cheat::GriefingCancel);
-        let Some(own) = self.jobs.get_mut(n) else { return };
-        match response {
-            Some(Response::Accepted(accepted)) => {
-                if let Reply::Order { job, .. } = accepted.reply {
-                    own.job = Some(job);
-                    own.follower = Some(Follower::new(job, Some(own.chain), Resume::default(), true));
-                }
-                self.tell(stage, n, Input::Time);
-                if is_griefing {
-                    self.later(stage, GRIEF_MS, PartyEvent::Cancel(n));
-                }
-            }
-            Some(_) => {
-                own.is_over = true;
-                stage.count("order refused");
-            }
-            // The statement has expired without an answer. Placing the order again could buy twice, so the buyer
-            // gives this one up; if it was placed after all, it runs to its end unattended.
-            None => {
-                own.is_over = true;
-                stage.count("order given up");
-            }
-        }
-    }
-
-    /// Tells a job's agent something and does what it wants.
-    fn tell(&mut self, stage: &mut Stage, n: usize, input: Input) {
-        let Some(own) = self.jobs.get_mut(n) else { return };
-        let (Some(follower), Some(job)) = (&mut own.follower, own.job) else { return };
-        let was_due = input == Input::Time || matches!(input, Input::Looked(_));
-        let actions = follower.handle(stage.now, input);
-        own.is_over |= follower.is_done();
-        if was_due && !own.is_over {
-            let ms = follower.next_wake().since(stage.now).clamp(1, LOOK_MS);
-            self.later(stage, ms, PartyEvent::Look(n));
-        }
-        for action in actions {
-            match action {
-                Action::Look => self.caller.ask(stage, 0, Request::Job(job), Purpose::Look(n)),
-                Action::LookAtTasks => self.caller.ask(stage, 0, Request::Tasks(job), Purpose::Tasks(n)),
-                Action::Fetch { task, result } => {
-                    self.caller.ask(stage, 0, Request::Fetch(result.output), Purpose::Fetch(n, task));
-                }
-                Action::Submit { round, command } => self.reveal(stage, n, round, command),
-                // The simulated buyer's process does not die, and nobody watches it.
-                Action::Keep(_) | Action::Tell(_) => {}
-            }
-        }
-    }
-
-    /// Reveals a link, or what this buyer makes of it.
-    fn reveal(&mut self, stage: &mut Stage, n: usize, round: u32, mut command: Command) {
-        match (&mut command, self.plan.cheat) {
-            (_, Some(Cheat::WithholdsLinks)) => {
-                return self.tell(stage, n, Input::Submitted { round, is_accepted: true });
-            }
-            (Command::RevealBuyerLink(link), Some(Cheat::FalseLinks)) => link.link = Digest::of(&link.link.0),
-            _ => {}
-        }
-        self.send(stage, command, Purpose::Link(n, round));
     }
 
     fn withdraw(&mut self, stage: &mut Stage) {
@@ -439,65 +480,6 @@ impl Party {
 /// A machine's consent to belong to a party.
 pub(crate) fn consent(machine: &SecretKey, venue: &PublicKey, party: &PublicKey) -> Signature {
     machine.sign(CERTIFICATE_DOMAIN, &certificate_message(venue, party))
-}
-
-fn own_job(key: &SecretKey, plan: &JobPlan, n: u64) -> OwnJob {
-    let digest = |domain| Digest::of_parts(domain, &[&key.to_bytes(), &n.to_le_bytes()]);
-    OwnJob {
-        plan: plan.clone(),
-        module: digest("gristmill simulation module"),
-        job: None,
-        chain: Chain::new(digest("gristmill simulation chain"), rounds_for(plan.tasks)),
-        follower: None,
-        is_over: false,
-    }
-}
-
-fn budget(plan: &JobPlan) -> Msat {
-    let copies = match &plan.verification {
-        Verification::None => 1,
-        Verification::Replicas { n, .. } => u64::from(*n),
-        Verification::Audit { .. } => 4,
-    };
-    Msat(CEILING.0 * 2 * u64::from(plan.tasks) * copies)
-}
-
-fn order_terms(plan: &JobPlan) -> OrderTerms {
-    let per = if plan.unit == Unit::Fuel { 1_000_000 } else { 1 };
-    OrderTerms {
-        kind: plan.kind,
-        slots: plan.slots,
-        ceiling: Rate { msat: CEILING, per, unit: plan.unit },
-        budget_msat: budget(plan),
-        needs: Needs {
-            resources: Resources { cpu_milli: 1_000, memory_mib: 512, ..Resources::default() },
-            isolation: Isolation::Wasm,
-            region: None,
-            attributes: BTreeMap::new(),
-            min_reputation_ppm: 0,
-            min_bond_msat: BOND,
-        },
-        lease_max_ms: 3_600_000,
-    }
-}
-
-fn job_spec(plan: &JobPlan, module: Digest) -> JobSpec {
-    JobSpec {
-        name: "simulated".into(),
-        profile: "simulated".into(),
-        module,
-        // How long the simulated worker takes.
-        args: vec![plan.task_ms.to_string()],
-        env: BTreeMap::new(),
-        stdin: None,
-        inputs: vec![],
-        tasks: plan.tasks,
-        max_parallel: 1_000,
-        retries: 8,
-        duplicate_stragglers: plan.tasks.is_multiple_of(2),
-        limits: TaskLimits { memory_mib: 256, output_bytes: 1_000, fuel: 3_000_000, timeout_ms: 60_000 },
-        verification: plan.verification.clone(),
-    }
 }
 
 fn key_of(response: Option<&Response>) -> Option<&KeyView> {

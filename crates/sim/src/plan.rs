@@ -10,7 +10,7 @@ use market::{
     order::{AuctionPrice, OrderKind},
     units::{Msat, Unit},
 };
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
 /// What every provider and validator stakes: orders ask for it.
 pub const BOND: Msat = Msat(60_000);
@@ -20,6 +20,10 @@ pub const CEILING: Msat = Msat(1_500);
 pub const WORTH: Msat = Msat(6_000);
 /// What honest work on a task costs its provider.
 pub const COST: Msat = Msat(300);
+/// A lease by time costs in an hour what so many tasks cost.
+pub const TASKS_AN_HOUR: u64 = 900;
+/// How many validators there are.
+const VALIDATORS: usize = 5;
 /// Who plays the cheat that is measured asks this: low, so that it gets work.
 const FOCUS_PRICE: u64 = 600;
 
@@ -50,6 +54,8 @@ pub struct Plan {
     pub chaos_ms: u64,
     /// Whether the venue switches to version 2 of the rules.
     pub switches_rules: bool,
+    /// How often the market makes a snapshot, if it does.
+    pub snapshots_every_ms: Option<u64>,
     /// Everybody.
     pub parties: Vec<PartyPlan>,
     /// What breaks when.
@@ -77,6 +83,26 @@ pub struct PartyPlan {
     pub skew_ms: i64,
     /// When it takes out part of its balance.
     pub withdraws_at_ms: Option<u64>,
+    /// When it moves to a new key.
+    pub rotates_at_ms: Option<u64>,
+    /// When it revokes the first of its machines.
+    pub revokes_at_ms: Option<u64>,
+}
+
+impl PartyPlan {
+    /// A party that does what it should, and nothing that it need not.
+    pub fn honest(role: Role, group: u64) -> PartyPlan {
+        PartyPlan {
+            role,
+            cheat: None,
+            is_focus: false,
+            group,
+            skew_ms: 0,
+            withdraws_at_ms: None,
+            rotates_at_ms: None,
+            revokes_at_ms: None,
+        }
+    }
 }
 
 /// What a party does.
@@ -114,12 +140,16 @@ pub struct JobPlan {
     pub task_ms: u64,
     /// How it is verified.
     pub verification: Verification,
+    /// The parties, counted over the world, that replicas are drawn among; empty: among all.
+    pub named: BTreeSet<usize>,
     /// What is paid for.
     pub unit: Unit,
     /// How leases are found.
     pub kind: OrderKind,
     /// How many leases.
     pub slots: u32,
+    /// The longest that a lease takes.
+    pub lease_max_ms: u64,
 }
 
 /// Something that breaks, for how long in milliseconds.
@@ -136,12 +166,18 @@ pub enum Fault {
     SyncFails { down_ms: u64 },
     /// The market's disk is full for a while.
     DiskFull { for_ms: u64 },
+    /// Power fails while a snapshot is written.
+    MarketPowerCutInSnapshot { torn: u64, down_ms: u64 },
+    /// The newest snapshot is damaged on its disk.
+    SnapshotDamaged { byte: u64 },
     /// A machine (counted over the whole world) dies, and comes back with or without its disk.
     MachineCrash { machine: u64, down_ms: u64, loses_disk: bool },
     /// A machine is cut off.
     MachinePartition { machine: u64, for_ms: u64 },
     /// A party's client is cut off.
     PartyPartition { party: u64, for_ms: u64 },
+    /// A party's client dies; what it wrote down is there when it comes back.
+    PartyCrash { party: u64, down_ms: u64 },
 }
 
 impl Plan {
@@ -159,16 +195,17 @@ impl Plan {
             left -= count;
             parties.push(provider(rng, count));
         }
-        for _ in 0..5 {
+        for _ in 0..VALIDATORS {
             parties.push(PartyPlan { role: Role::Validator(vec![machine(rng, 4)]), ..provider(rng, 0) });
         }
-        let buyers = (jobs / 3).max(2);
+        let (sellers, buyers) = (parties.len(), (jobs / 3).max(2));
         for buyer in 0..buyers {
-            let jobs =
-                (0..jobs).filter(|job| job % buyers == buyer).map(|_| job_plan(rng, size, focus)).collect();
+            let jobs = (0..jobs).filter(|job| job % buyers == buyer);
+            let jobs = jobs.map(|_| job_plan(rng, size, focus, sellers)).collect();
             parties.push(PartyPlan { role: Role::Buyer(jobs), ..provider(rng, 0) });
         }
         add_cast(rng, &mut parties, focus);
+        plan_changes(rng, size, &mut parties);
         for (group, party) in (1..).zip(&mut parties) {
             if party.group == 0 {
                 party.group = group;
@@ -179,6 +216,7 @@ impl Plan {
             seed,
             chaos_ms: size.chaos_ms,
             switches_rules: rng.happens(500_000),
+            snapshots_every_ms: rng.happens(600_000).then(|| rng.between(10_000, 90_000)),
             parties,
             faults,
             loss_ppm: if is_rough { rng.between(0, 40_000) as u32 } else { 0 },
@@ -205,14 +243,9 @@ fn machine_count(rng: &mut Rng, range: &Range<u64>) -> u64 {
 
 fn provider(rng: &mut Rng, machines: u64) -> PartyPlan {
     let skew_ms = if rng.happens(100_000) { rng.between(0, 600_000) as i64 - 300_000 } else { 0 };
-    PartyPlan {
-        role: Role::Provider((0..machines).map(|_| machine(rng, 2)).collect()),
-        cheat: None,
-        is_focus: false,
-        group: 0,
-        skew_ms,
-        withdraws_at_ms: rng.happens(300_000).then(|| rng.between(60_000, 600_000)),
-    }
+    let withdraws_at_ms = rng.happens(300_000).then(|| rng.between(60_000, 600_000));
+    let role = Role::Provider((0..machines).map(|_| machine(rng, 2)).collect());
+    PartyPlan { skew_ms, withdraws_at_ms, ..PartyPlan::honest(role, 0) }
 }
 
 fn machine(rng: &mut Rng, cores: u64) -> MachinePlan {
@@ -224,30 +257,52 @@ fn machine(rng: &mut Rng, cores: u64) -> MachinePlan {
     }
 }
 
-fn job_plan(rng: &mut Rng, size: &Size, focus: Cheat) -> JobPlan {
-    let audit = Verification::Audit { floor_ppm: 100_000 };
-    let replicas = |k, n| Verification::Replicas { k, n, named: Vec::new() };
-    let verification = match (focus, rng.between(0, 10)) {
-        // These cheats are about audits, or about three that have to agree.
-        (Cheat::WithholdsLinks | Cheat::FalseLinks | Cheat::ColludingValidator, _) => audit,
-        (Cheat::SybilPair, _) => replicas(3, 6),
-        (_, 0..4) => replicas(2, 4),
-        (_, 4..6) => replicas(3, 6),
-        (_, _) => audit,
-    };
+fn job_plan(rng: &mut Rng, size: &Size, focus: Cheat, sellers: usize) -> JobPlan {
+    let verification = verification(rng, focus);
     let window = OrderKind::Auction {
         price: if rng.happens(500_000) { AuctionPrice::First } else { AuctionPrice::Second },
         window_ms: 3_000,
         reveal_ms: 3_000,
+    };
+    let unit = match rng.between(0, 10) {
+        _ if focus == Cheat::FakeMeter => Unit::Fuel,
+        0..3 => Unit::Fuel,
+        3..5 => Unit::Ms,
+        _ => Unit::Task,
+    };
+    let named = match &verification {
+        // The validators, which come last among the sellers, and a few others.
+        Verification::Replicas { .. } if rng.happens(250_000) => {
+            let others = (0..3).map(|_| rng.between(0, sellers as u64) as usize);
+            others.chain(sellers.saturating_sub(VALIDATORS)..sellers).collect()
+        }
+        Verification::None | Verification::Replicas { .. } | Verification::Audit { .. } => BTreeSet::new(),
     };
     JobPlan {
         at_ms: rng.between(15_000, size.chaos_ms * 3 / 4),
         tasks: rng.between(4, 24) as u32,
         task_ms: rng.between(500, 6_000),
         verification,
-        unit: if focus == Cheat::FakeMeter || rng.happens(300_000) { Unit::Fuel } else { Unit::Task },
+        named,
+        unit,
         kind: if rng.happens(300_000) { window } else { OrderKind::Ask },
         slots: rng.between(2, 10) as u32,
+        // Leases by time are short enough that some end before their job.
+        lease_max_ms: if unit == Unit::Ms { rng.between(30_000, 600_000) } else { 3_600_000 },
+    }
+}
+
+fn verification(rng: &mut Rng, focus: Cheat) -> Verification {
+    let audit = Verification::Audit { floor_ppm: 100_000 };
+    let replicas = |k, n| Verification::Replicas { k, n, named: Vec::new() };
+    match (focus, rng.between(0, 20)) {
+        // These cheats are about audits, or about three that have to agree.
+        (Cheat::WithholdsLinks | Cheat::FalseLinks | Cheat::ColludingValidator, _) => audit,
+        (Cheat::SybilPair, _) => replicas(3, 6),
+        (_, 0..7) => replicas(2, 4),
+        (_, 7..11) => replicas(3, 6),
+        (_, 11..13) => Verification::None,
+        (_, _) => audit,
     }
 }
 
@@ -297,16 +352,33 @@ fn add_cast(rng: &mut Rng, parties: &mut Vec<PartyPlan>, focus: Cheat) {
     }
 }
 
+/// Keys that are rotated and machines that are revoked while everything goes on. Whoever plays the measured cheat keeps its
+/// machines: with fewer it would earn less, and that is not what is measured.
+fn plan_changes(rng: &mut Rng, size: &Size, parties: &mut [PartyPlan]) {
+    for party in parties {
+        let at_ms = rng.between(20_000, size.chaos_ms);
+        if rng.happens(200_000) {
+            party.rotates_at_ms = Some(at_ms);
+        }
+        let has_spare = matches!(&party.role, Role::Provider(machines) if machines.len() > 1);
+        if has_spare && !party.is_focus && rng.happens(200_000) {
+            party.revokes_at_ms = Some(rng.between(20_000, size.chaos_ms));
+        }
+    }
+}
+
 fn faults(rng: &mut Rng, size: &Size, machines: u64, parties: u64) -> Vec<(u64, Fault)> {
     let mut faults = Vec::new();
     let at = |rng: &mut Rng| rng.between(10_000, size.chaos_ms);
-    for _ in 0..rng.between(0, 5) {
+    for _ in 0..rng.between(0, 6) {
         let (torn, down_ms) = (rng.next(), rng.between(500, 40_000));
-        let fault = match rng.between(0, 5) {
+        let fault = match rng.between(0, 7) {
             0 => Fault::MarketPowerCut { torn, down_ms },
             1 => Fault::MarketKilled { down_ms },
             2 => Fault::MarketPowerCutInSync { torn, down_ms },
             3 => Fault::SyncFails { down_ms },
+            4 => Fault::MarketPowerCutInSnapshot { torn, down_ms },
+            5 => Fault::SnapshotDamaged { byte: torn },
             _ => Fault::DiskFull { for_ms: down_ms },
         };
         faults.push((at(rng), fault));
@@ -321,9 +393,13 @@ fn faults(rng: &mut Rng, size: &Size, machines: u64, parties: u64) -> Vec<(u64, 
         };
         faults.push((at(rng), fault));
     }
-    for _ in 0..rng.between(0, 3) {
-        let fault =
-            Fault::PartyPartition { party: rng.between(0, parties), for_ms: rng.between(1_000, 60_000) };
+    for _ in 0..rng.between(0, parties / 4 + 2) {
+        let (party, ms) = (rng.between(0, parties), rng.between(1_000, 60_000));
+        let fault = if rng.happens(500_000) {
+            Fault::PartyPartition { party, for_ms: ms }
+        } else {
+            Fault::PartyCrash { party, down_ms: ms }
+        };
         faults.push((at(rng), fault));
     }
     faults

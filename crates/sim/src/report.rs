@@ -8,7 +8,10 @@ use crate::{
     world::{Outcome, run},
 };
 use serde::Serialize;
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, panic};
+
+/// How many violations are printed; all of them are in the JSON.
+const VIOLATIONS_SHOWN: usize = 50;
 
 /// What one seed gave: with the cheat, and with the same actor honest.
 #[derive(Debug, Clone)]
@@ -29,13 +32,19 @@ pub fn cheat_of(seed: u64) -> Cheat {
     Cheat::ALL.get(index as usize).copied().unwrap_or(Cheat::AlwaysWrong)
 }
 
-/// Runs one seed, with the cheat and without.
+/// Runs one seed, with the cheat and without. A panic is a violation like any other: the other seeds go on.
 pub fn run_seed(seed: u64, size: &Size) -> SeedResult {
     let cheat = cheat_of(seed);
     let plan = Plan::draw(seed, size, cheat);
-    let cheating = run(&plan, None, false);
-    let honest = run(&plan.honest(), None, false);
-    SeedResult { seed, cheat, cheating, honest }
+    SeedResult { seed, cheat, cheating: run_caught(&plan), honest: run_caught(&plan.honest()) }
+}
+
+fn run_caught(plan: &Plan) -> Outcome {
+    panic::catch_unwind(|| run(plan, None, false)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a text");
+        Outcome { violations: vec![format!("a panic: {text}")], ..Outcome::default() }
+    })
 }
 
 /// The mean of some measurements with its 95 % confidence interval (normal approximation, 1.96 standard errors).
@@ -62,7 +71,9 @@ impl Mean {
 
     /// What the interval says.
     pub fn finding(&self) -> Finding {
-        if self.mean_msat + self.half_width_msat < 0.0 {
+        if self.mean_msat == 0.0 && self.half_width_msat == 0.0 {
+            Finding::Nothing
+        } else if self.mean_msat + self.half_width_msat < 0.0 {
             Finding::Loses
         } else if self.mean_msat - self.half_width_msat > 0.0 {
             Finding::Profits
@@ -78,6 +89,8 @@ impl Mean {
 pub enum Finding {
     /// The whole interval is below zero.
     Loses,
+    /// It changed nothing in any world: it gains nothing, and costs nothing but the traffic.
+    Nothing,
     /// Zero is within the interval: no gain that these seeds can show.
     Undecided,
     /// The whole interval is above zero.
@@ -88,6 +101,7 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Finding::Loses => "loses",
+            Finding::Nothing => "has no effect",
             Finding::Undecided => "no gain shown",
             Finding::Profits => "PROFITS",
         })
@@ -123,6 +137,8 @@ pub struct Report {
     pub tasks: u64,
     /// What broke, by name.
     pub faults: BTreeMap<&'static str, u64>,
+    /// What was done that is no fault, by name: what the worlds went through.
+    pub deeds: BTreeMap<&'static str, u64>,
     /// Cheats and what they gained.
     pub profits: Vec<Profit>,
     /// What the operator tried.
@@ -148,10 +164,14 @@ impl Report {
             for (fault, count) in &outcome.faults {
                 *self.faults.entry(fault).or_default() += count;
             }
+            for (deed, count) in &outcome.deeds {
+                *self.deeds.entry(deed).or_default() += count;
+            }
             self.operator.tried += outcome.operator.tried;
             self.operator.proven += outcome.operator.proven;
             self.wrong.by_collusion += outcome.wrong.by_collusion;
             self.wrong.unaudited += outcome.wrong.unaudited;
+            self.wrong.unchecked += outcome.wrong.unchecked;
             self.wrong.cancelled += outcome.wrong.cancelled;
             let violations = outcome.violations.iter().map(|what| (result.seed, format!("{name}: {what}")));
             self.violations.extend(violations);
@@ -183,6 +203,10 @@ impl fmt::Display for Report {
         for (fault, count) in &self.faults {
             writeln!(f, "  {fault:<28} {count:>10}")?;
         }
+        writeln!(f, "\nand besides")?;
+        for (deed, count) in &self.deeds {
+            writeln!(f, "  {deed:<28} {count:>10}")?;
+        }
         writeln!(f, "\ncheat, and what it gains over honesty in a world (sat, mean ± 95 % confidence)")?;
         for Profit { cheat, mean, finding } in &self.profits {
             let (gain, width) = (mean.mean_msat / 1_000.0, mean.half_width_msat / 1_000.0);
@@ -190,17 +214,14 @@ impl fmt::Display for Report {
         }
         let OperatorCheats { tried, proven } = self.operator;
         writeln!(f, "  operator forked or rewrote the log {tried} times, proven {proven} times")?;
-        let WrongResults { by_collusion, unaudited, cancelled } = self.wrong;
-        writeln!(
-            f,
-            "\nwrong results that stand: {by_collusion} by enough colluders, {unaudited} never audited,"
-        )?;
-        writeln!(
-            f,
-            "  {cancelled} in jobs that their buyer cancelled before replicas ran; any other is a violation"
-        )?;
+        let WrongResults { by_collusion, unaudited, unchecked, cancelled } = self.wrong;
+        writeln!(f, "\nwrong results that stand; any other is a violation")?;
+        writeln!(f, "  {by_collusion:>8} because enough parties colluded")?;
+        writeln!(f, "  {unaudited:>8} in audited jobs, in tasks that no audit was drawn for")?;
+        writeln!(f, "  {unchecked:>8} in jobs that their buyer did not want checked")?;
+        writeln!(f, "  {cancelled:>8} in jobs that their buyer cancelled before replicas ran")?;
         writeln!(f, "\n{} violations", self.violations.len())?;
-        for (seed, what) in self.violations.iter().take(20) {
+        for (seed, what) in self.violations.iter().take(VIOLATIONS_SHOWN) {
             writeln!(f, "  seed {seed}: {what}")?;
         }
         Ok(())
@@ -217,5 +238,6 @@ mod tests {
         assert_eq!(Mean::of(&[10, 11, 9, 10]).finding(), Finding::Profits);
         assert_eq!(Mean::of(&[-10, 10, -9, 11]).finding(), Finding::Undecided);
         assert_eq!(Mean::of(&[-10]).finding(), Finding::Undecided);
+        assert_eq!(Mean::of(&[0, 0, 0]).finding(), Finding::Nothing);
     }
 }

@@ -3,7 +3,7 @@
 use crate::{plan::Plan, rng::Rng};
 use market::{
     command::Command,
-    id::{AttemptId, Digest, JobId, LeaseId, MachineId, TopupId},
+    id::{AttemptId, Digest, JobId, LeaseId, MachineId, PartyId, TopupId},
     key::PublicKey,
     statement::Statement,
     units::TimeMs,
@@ -111,6 +111,12 @@ pub(crate) enum PartyEvent {
     Withdraw,
     /// It tries to take its bond away.
     GrabBond,
+    /// It moves to a new key.
+    Rotate,
+    /// It revokes its first machine.
+    Revoke,
+    /// Its process starts again after a crash.
+    Start,
 }
 
 /// What comes next.
@@ -130,6 +136,10 @@ pub(crate) enum Event {
     Own { life: u32, duty: String, command: Box<Command> },
     /// The market's process starts.
     MarketStarts,
+    /// The market makes a snapshot, if it is up, and again after this time.
+    Snapshot { every_ms: u64 },
+    /// A statement that was accepted is sent again, outside of the network.
+    Replayed(Rc<Request>),
     /// Something at a machine.
     Machine { machine: usize, life: u32, event: MachineEvent },
     /// Something at a party's client.
@@ -157,6 +167,8 @@ impl Event {
             Event::Sync { life } => ("sync", (*life).into()),
             Event::Own { life, .. } => ("own", (*life).into()),
             Event::MarketStarts => ("market starts", 0),
+            Event::Snapshot { .. } => ("snapshot", 0),
+            Event::Replayed(_) => ("replayed", 0),
             Event::Machine { machine, .. } => ("machine", *machine as u64),
             Event::Party { party, .. } => ("party", *party as u64),
             Event::Fault(number) => ("fault", *number as u64),
@@ -203,6 +215,10 @@ pub(crate) struct Stage {
     pub(crate) is_rough: bool,
     /// What went wrong, by name.
     pub(crate) faults: BTreeMap<&'static str, u64>,
+    /// What was done that is no fault, by name.
+    pub(crate) deeds: BTreeMap<&'static str, u64>,
+    /// Who is who: parties tell each other when they are registered.
+    pub(crate) known: BTreeMap<usize, PartyId>,
     queue: BinaryHeap<Reverse<Next>>,
     sequence: u64,
     loss_ppm: u32,
@@ -218,6 +234,8 @@ impl Stage {
             rng: Rng::new(plan.seed, 2),
             is_rough: true,
             faults: BTreeMap::new(),
+            deeds: BTreeMap::new(),
+            known: BTreeMap::new(),
             queue: BinaryHeap::new(),
             sequence: 0,
             loss_ppm: plan.loss_ppm,
@@ -242,6 +260,11 @@ impl Stage {
     /// Counts a fault.
     pub(crate) fn count(&mut self, fault: &'static str) {
         *self.faults.entry(fault).or_default() += 1;
+    }
+
+    /// Counts something that is no fault.
+    pub(crate) fn note(&mut self, deed: &'static str) {
+        *self.deeds.entry(deed).or_default() += 1;
     }
 
     /// Cuts a peer off for a while.

@@ -9,7 +9,7 @@ use crate::{
     party::{News, OwnMachine, Party, consent},
     plan::{Fault, PartyPlan, Plan, Role, WORTH},
     rng::Rng,
-    stage::{EPOCH, Event, MachineEvent, Peer, Stage, truth},
+    stage::{EPOCH, Event, MachineEvent, Peer, Request, Stage, truth},
 };
 use market::{
     command::Command,
@@ -18,12 +18,13 @@ use market::{
     id::{Digest, PartyId},
     key::SecretKey,
     ledger::Account,
+    log::Head,
     offer::OfferRole,
     statement::Statement,
     units::{Msat, TimeMs},
 };
 use node::{
-    journal::{Journal, MemoryJournal, Position},
+    journal::{Journal, MemoryJournal, Position, snapshot::Snapshot},
     provider::agent::Identity,
     venue::{NoArchive, Venue},
 };
@@ -45,16 +46,18 @@ const PATIENCE_MS: u64 = 3 * 3_600_000;
 const RESCUERS: usize = 7;
 
 /// What became of a world.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Outcome {
     /// A hash over everything that happened: the same seed gives the same.
-    pub trace: Digest,
+    pub trace: Option<Digest>,
     /// How long it lived.
     pub simulated_ms: u64,
     /// How many statements the market accepted.
     pub commands: u64,
     /// What broke, by name.
     pub faults: BTreeMap<&'static str, u64>,
+    /// What was done that is no fault, by name.
+    pub deeds: BTreeMap<&'static str, u64>,
     /// What did not hold.
     pub violations: Vec<String>,
     /// Wrong results that stand.
@@ -93,11 +96,13 @@ pub fn run(plan: &Plan, sabotage: Option<Sabotage>, prints: bool) -> Outcome {
     while let Some(event) = world.stage.next() {
         world.clock.store(world.stage.now.0, Ordering::Relaxed);
         world.note(&event);
+        let is_sync = matches!(event, Event::Sync { .. });
         world.handle(event);
         if !world.checker.violations.is_empty() {
             break;
         }
-        is_over = !world.stage.is_rough && world.is_over();
+        // Whether everything has ended changes with what the market does, and costs a walk over all that there is.
+        is_over = is_sync && !world.stage.is_rough && world.is_over();
         if is_over || world.stage.now > deadline {
             break;
         }
@@ -155,11 +160,13 @@ impl<'a> World<'a> {
                 plan: machine,
                 venue,
                 cheat: plan.cheat,
+                is_focus: plan.is_focus,
                 group: plan.group,
                 skew_ms: plan.skew_ms,
             });
             let consent = consent(&machine.key, &venue, &key.public());
-            own.push(OwnMachine { index, key: machine.key.public(), consent, capacity: machine.capacity() });
+            let capacity = machine.capacity();
+            own.push(OwnMachine { index, key: machine.key.public(), consent, capacity, id: None });
             self.machines.push(machine);
         }
         let wallet = self.network.node("wallets");
@@ -191,6 +198,9 @@ impl<'a> World<'a> {
         }
         for (number, (at_ms, _)) in self.plan.faults.iter().enumerate() {
             self.stage.after(*at_ms, Event::Fault(number));
+        }
+        if let Some(every_ms) = self.plan.snapshots_every_ms {
+            self.stage.after(every_ms, Event::Snapshot { every_ms });
         }
         self.stage.after(self.plan.chaos_ms, Event::Heal);
     }
@@ -239,6 +249,15 @@ impl<'a> World<'a> {
             Event::Sync { life } => self.market.sync(stage, &mut self.checker, life),
             Event::Own { life, duty, command } => self.market.own(stage, life, &duty, *command),
             Event::MarketStarts => self.market.start(stage, &mut self.checker),
+            Event::Snapshot { every_ms } => {
+                self.market.snapshot(stage, &mut self.checker);
+                stage.after(every_ms, event);
+            }
+            Event::Replayed(request) => {
+                if let Request::Statement(statement) = &*request {
+                    self.market.replayed(stage, &mut self.checker, statement);
+                }
+            }
             Event::Machine { machine, life, event } => {
                 if let Some(machine) = self.machines.get_mut(machine) {
                     machine.happens(stage, &mut self.spied, life, event);
@@ -260,11 +279,21 @@ impl<'a> World<'a> {
     }
 
     fn hear(&mut self, news: Option<News>) {
-        let Some(News::Certified(index, party, id)) = news else { return };
-        if let Some(machine) = self.machines.get_mut(index) {
-            machine.identity = Some(Identity { machine: id, party });
-            let (life, event) = (machine.life(), MachineEvent::Start);
-            self.stage.after(10, Event::Machine { machine: index, life, event });
+        match news {
+            Some(News::Certified(index, party, id)) => {
+                if let Some(machine) = self.machines.get_mut(index) {
+                    machine.identity = Some(Identity { machine: id, party });
+                    let (life, event) = (machine.life(), MachineEvent::Start);
+                    self.stage.after(10, Event::Machine { machine: index, life, event });
+                }
+            }
+            Some(News::Revoked(index)) => {
+                self.stage.note("machine revoked");
+                if let Some(machine) = self.machines.get_mut(index) {
+                    machine.retire();
+                }
+            }
+            None => {}
         }
     }
 
@@ -287,11 +316,18 @@ impl<'a> World<'a> {
                 self.stage.count("party partition");
                 self.stage.cut_off(Peer::Party(party as usize), for_ms);
             }
+            Fault::PartyCrash { party, down_ms } => {
+                if let Some(party) = self.parties.get_mut(party as usize) {
+                    party.crash(&mut self.stage, down_ms);
+                }
+            }
             Fault::MarketPowerCut { .. }
             | Fault::MarketKilled { .. }
+            | Fault::MarketPowerCutInSnapshot { .. }
+            | Fault::SnapshotDamaged { .. }
             | Fault::MarketPowerCutInSync { .. }
             | Fault::SyncFails { .. }
-            | Fault::DiskFull { .. } => self.market.fault(&mut self.stage, fault),
+            | Fault::DiskFull { .. } => self.market.fault(&mut self.stage, &mut self.checker, fault),
         }
     }
 
@@ -306,9 +342,7 @@ impl<'a> World<'a> {
                 vec![crate::plan::MachinePlan { price_msat: 1_400, speed_pct: 200, cores: 64, crash_ppm: 0 }];
             let role = if number % 2 == 0 { Role::Provider(machines) } else { Role::Validator(machines) };
             let group = 2_000_000 + number as u64;
-            let plan =
-                PartyPlan { role, cheat: None, is_focus: false, group, skew_ms: 0, withdraws_at_ms: None };
-            self.add(plan);
+            self.add(PartyPlan::honest(role, group));
             if let Some(party) = self.parties.last_mut() {
                 party.begin(&mut self.stage);
             }
@@ -360,20 +394,15 @@ impl<'a> World<'a> {
             self.trace.update(&digest.0);
         }
         let mut outcome = Outcome {
-            trace: Digest(*self.trace.finalize().as_bytes()),
+            trace: Some(Digest(*self.trace.finalize().as_bytes())),
             simulated_ms: self.stage.now.since(EPOCH),
-            commands: 0,
             faults: std::mem::take(&mut self.stage.faults),
-            violations: Vec::new(),
-            wrong: WrongResults::default(),
-            focus_gain_msat: 0,
-            operator: OperatorCheats::default(),
-            jobs: 0,
-            tasks: 0,
+            ..Outcome::default()
         };
         if let Some(venue) = self.market.venue.take() {
             self.close(venue, &mut outcome);
         }
+        outcome.deeds = std::mem::take(&mut self.stage.deeds);
         outcome.violations = std::mem::take(&mut self.checker.violations);
         outcome
     }
@@ -447,23 +476,27 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The journal alone gives the same market.
-    fn check_replay(&mut self, before: (Option<Digest>, market::log::Head)) {
-        let opened = MemoryJournal::open(&self.market.disk, self.market.secret.public(), JOURNAL)
-            .map_err(|e| e.to_string());
-        let replayed = opened.and_then(|(journal, _)| {
-            Venue::open(journal, self.market.secret.clone(), SETTINGS, None, self.stage.now, NoArchive)
-                .map_err(|e| e.to_string())
-        });
-        match replayed {
-            Ok((venue, _)) => {
-                let floor = venue.read();
-                if (floor.engine().state_hash().ok(), floor.log().head()) != before {
-                    self.checker.violation("the replay ends in another state".into());
-                }
+    /// The journal alone gives the same market, and so does the newest snapshot with the rest of the journal.
+    fn check_replay(&mut self, before: (Option<Digest>, Head)) {
+        let snapshot = self.market.newest_snapshot(&mut self.stage);
+        let from_snapshot = snapshot.map(|snapshot| (Some(snapshot), "the newest snapshot"));
+        for (snapshot, from) in [(None, "the whole journal")].into_iter().chain(from_snapshot) {
+            match self.reopen(snapshot) {
+                Ok(after) if after == before => {}
+                Ok(_) => self.checker.violation(format!("the replay from {from} ends in another state")),
+                Err(error) => self.checker.violation(format!("there is no replay from {from}: {error}")),
             }
-            Err(error) => self.checker.violation(format!("the journal does not replay: {error}")),
         }
+    }
+
+    fn reopen(&self, snapshot: Option<Snapshot>) -> Result<(Option<Digest>, Head), String> {
+        let opened = MemoryJournal::open(&self.market.disk, self.market.secret.public(), JOURNAL);
+        let (journal, _) = opened.map_err(|error| error.to_string())?;
+        let secret = self.market.secret.clone();
+        let (venue, _) = Venue::open(journal, secret, SETTINGS, snapshot, self.stage.now, NoArchive)
+            .map_err(|error| error.to_string())?;
+        let floor = venue.read();
+        Ok((floor.engine().state_hash().ok(), floor.log().head()))
     }
 
     /// What the measured actor gained.
