@@ -75,6 +75,11 @@ pub enum Command {
         /// How much.
         amount_msat: Msat,
     },
+    /// Gives balance to the operator, whose money backs the venue's audit links. It does not come back.
+    FundVenue {
+        /// How much.
+        amount_msat: Msat,
+    },
     /// Places an order for a job and locks its budget.
     PlaceOrder {
         /// The terms.

@@ -136,6 +136,10 @@ pub enum Event {
     RoundOpened { job: JobId, round: u32, root: Digest, reveal_by_ms: TimeMs },
     /// The seed of a batch is known.
     RoundSeeded { job: JobId, round: u32, seed: Digest, buyer_withheld: bool, venue_withheld: bool },
+    /// The venue withheld its link of a round and has to pay for auditing it.
+    VenueCharged { job: JobId, round: u32, amount_msat: Msat },
+    /// The venue paid for links of a job that it withheld; so much it still owes for them.
+    VenuePaid { job: JobId, amount_msat: Msat, owed_msat: Msat },
     /// Committed results are to be revealed now.
     RevealsOpened { lease: LeaseId, attempts: Vec<AttemptId>, until_ms: TimeMs },
     /// A result was revealed.
@@ -325,6 +329,8 @@ impl Event {
             | Event::LeaseClosed { .. }
             | Event::RoundOpened { .. }
             | Event::RoundSeeded { .. }
+            | Event::VenueCharged { .. }
+            | Event::VenuePaid { .. }
             | Event::JobEnded { .. }
             | Event::JobSettled { .. }
             | Event::RulesActivated { .. }

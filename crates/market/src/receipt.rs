@@ -25,7 +25,7 @@ pub const DOMAIN: &str = "gristmill 2026 receipt v1";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiptBody {
-    /// Format version; this is version 1.
+    /// Format version: 1, or 2 when the venue paid something.
     pub v: u32,
     /// The venue.
     pub venue: PublicKey,
@@ -57,6 +57,9 @@ pub struct ReceiptBody {
     pub outcome: JobOutcome,
     /// What had been locked.
     pub budget_msat: Msat,
+    /// What the venue added to it, because it withheld audit links of the job.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub venue_paid_msat: Msat,
     /// What was paid, fees included.
     pub paid_msat: Msat,
     /// What came back to the buyer.
@@ -119,7 +122,7 @@ pub struct Receipt {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadReceipt {
     /// A version from the future.
-    #[error("receipt version {0} is not known here; this program reads version 1")]
+    #[error("receipt version {0} is not known here; this program reads versions 1 and 2")]
     Version(u32),
     /// Another venue than expected.
     #[error("the receipt is from venue {found}, not from {expected}")]
@@ -168,8 +171,9 @@ impl ReceiptBody {
             outcome: task.outcome.unwrap_or_else(|| panic!("{job} is settled before its tasks are finished")),
             attempts: task.judged.clone(),
         });
+        let venue_paid_msat = state.venue_paid(job);
         ReceiptBody {
-            v: 1,
+            v: if is_zero(&venue_paid_msat) { 1 } else { 2 },
             venue: state.venue,
             job,
             order: row.order,
@@ -185,6 +189,7 @@ impl ReceiptBody {
             rules_version: state.rules_version,
             outcome,
             budget_msat: state.order(row.order).terms.budget_msat,
+            venue_paid_msat,
             paid_msat: row.paid_msat,
             refunded_msat,
             leases: row.leases.iter().map(lease_receipt).collect(),
@@ -222,8 +227,9 @@ impl ReceiptBody {
                 self.paid_msat
             )));
         }
-        if u128::from(self.budget_msat.0) != paid + u128::from(self.refunded_msat.0) {
-            return Err(BadReceipt::Sums("the budget is not what was paid plus what came back".into()));
+        let locked = u128::from(self.budget_msat.0) + u128::from(self.venue_paid_msat.0);
+        if locked != paid + u128::from(self.refunded_msat.0) {
+            return Err(BadReceipt::Sums("what was locked is not what was paid plus what came back".into()));
         }
         Ok(())
     }
@@ -284,7 +290,7 @@ impl Receipt {
     /// without it the receipt proves only that whoever holds the key that it names has signed it.
     pub fn verify(&self, expected: Option<&PublicKey>) -> Result<(), BadReceipt> {
         let body = &self.body;
-        if body.v != 1 {
+        if !(1..=2).contains(&body.v) {
             return Err(BadReceipt::Version(body.v));
         }
         if let Some(expected) = expected.filter(|key| **key != body.venue) {
@@ -312,6 +318,10 @@ impl Receipt {
         verify_inclusion(&self.head.head, self.leaf.as_bytes(), &self.inclusion)
             .map_err(|_| BadReceipt::NotIncluded)
     }
+}
+
+fn is_zero(amount: &Msat) -> bool {
+    *amount == Msat::ZERO
 }
 
 /// The JSON of a type whose fields always have one.

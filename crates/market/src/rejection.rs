@@ -102,6 +102,14 @@ pub enum Rejection {
     /// No item of the batch could be done; the reasons, item by item.
     #[error("no item of the batch could be done; the first because {}", .0.first().map(ToString::to_string).unwrap_or_default())]
     Batch(Vec<Rejection>),
+    /// The venue has not paid for audit links that it withheld.
+    #[error(
+        "the market owes {owed} for audit links that it withheld, and takes no verified job before that is paid: try later, or another market"
+    )]
+    VenueOwes {
+        /// How much.
+        owed: Msat,
+    },
     /// An audit link that does not follow from the anchor.
     #[error("the audit link of {job} does not follow from the chain's anchor")]
     BadLink {
@@ -272,6 +280,7 @@ impl Rejection {
             Rejection::SealBroken { .. } => "seal_broken",
             Rejection::Batch(_) => "batch",
             Rejection::BadLink { .. } => "bad_link",
+            Rejection::VenueOwes { .. } => "venue_owes",
         }
     }
 }

@@ -38,6 +38,9 @@ pub struct Rules {
     pub attempts_per_lease_max: u32,
     /// How many offers are looked at for one order before the search ends, the best found so far winning.
     pub match_search_max: u32,
+    /// Whether a venue that withholds its audit link pays for auditing the batch. Under rules without it the job's budget
+    /// pays, whoever withheld.
+    pub venue_pays_withheld: bool,
 }
 
 /// The rules of the first version.
@@ -58,6 +61,7 @@ const V1: Rules = Rules {
     straggler_min_ms: 2_000,
     attempts_per_lease_max: 4_096,
     match_search_max: 65_536,
+    venue_pays_withheld: false,
 };
 
 /// Version 2: the same market with a tighter grace for lost machines, for venues whose machines are close by (and the
@@ -65,11 +69,19 @@ const V1: Rules = Rules {
 const V2: Rules =
     Rules { version: 2, claim_grace_ms: 10_000, lost_grace_ms: 3_000, replica_claim_ms: 4_000, ..V1 };
 
+/// Version 3: as version 1, but the venue pays when it withholds its audit link.
+const V3: Rules = Rules { version: 3, venue_pays_withheld: true, ..V1 };
+
+/// Version 4: as version 2, but the venue pays when it withholds its audit link.
+const V4: Rules = Rules { version: 4, venue_pays_withheld: true, ..V2 };
+
 impl Rules {
-    /// The rules that a new venue starts with.
+    /// The rules that every journal begins under, until its first `activate_rules`.
     pub const FIRST: Rules = V1;
+    /// The rules that a new venue activates.
+    pub const RECOMMENDED: Rules = V3;
     /// Every version that this program can run.
-    pub const ALL: [Rules; 2] = [V1, V2];
+    pub const ALL: [Rules; 4] = [V1, V2, V3, V4];
 
     /// The rules of a version, if this program knows them.
     pub fn version(version: u32) -> Option<Rules> {

@@ -167,6 +167,7 @@ fn commands() -> Vec<Command> {
         let audit_anchor = (verification != Verification::None).then_some(Digest([3; 32]));
         all.push(Command::PlaceOrder { terms: order_terms(kind), job: job(verification), audit_anchor });
     }
+    all.push(Command::FundVenue { amount_msat: Msat(1) });
     all
 }
 
@@ -192,6 +193,7 @@ fn name(command: &Command) -> &'static str {
         Command::Withdraw { .. } => "withdraw",
         Command::LockBond { .. } => "lock_bond",
         Command::UnlockBond { .. } => "unlock_bond",
+        Command::FundVenue { .. } => "fund_venue",
         Command::PlaceOrder { .. } => "place_order",
         Command::CancelJob { .. } => "cancel_job",
         Command::DismissLease { .. } => "dismiss_lease",
@@ -221,7 +223,7 @@ fn name(command: &Command) -> &'static str {
     }
 }
 
-const COMMANDS: usize = 34;
+const COMMANDS: usize = 35;
 
 #[test]
 fn every_statement_that_was_ever_signed_is_still_read() {

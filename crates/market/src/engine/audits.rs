@@ -122,18 +122,23 @@ impl Engine {
         let seed = seed(round.buyer_link.as_ref(), round.venue_link.as_ref(), &round.root);
         let number = round.number;
         self.emit(Event::RoundSeeded { job, round: number, seed, buyer_withheld, venue_withheld });
+        let mut replicas = 0;
         for attempt in round.attempts {
-            self.seed_attempt(attempt, &seed, buyer_withheld || venue_withheld);
+            replicas += self.seed_attempt(attempt, &seed, buyer_withheld || venue_withheld);
+        }
+        // Also when the buyer's link is missing, too: an operator could have kept it from arriving.
+        if venue_withheld && self.rules.venue_pays_withheld {
+            self.charge_venue(job, number, replicas);
         }
         self.open_round(job);
     }
 
-    /// Decides by the seed whether the task of a committed attempt gets replicas.
-    fn seed_attempt(&mut self, attempt: AttemptId, seed: &Digest, audit_all: bool) {
-        let Some(row) = self.state.attempts.get(&attempt) else { return };
+    /// Decides by the seed whether the task of a committed attempt gets replicas. Says how many it asks for.
+    fn seed_attempt(&mut self, attempt: AttemptId, seed: &Digest, audit_all: bool) -> u64 {
+        let Some(row) = self.state.attempts.get(&attempt) else { return 0 };
         let (job, task, party, lease) = (row.job, row.task, row.party, row.lease);
         if self.state.job(job).task(task).seed.is_some() {
-            return;
+            return 0;
         }
         let needed = match self.state.job(job).spec.verification {
             Verification::None => 1,
@@ -155,6 +160,7 @@ impl Engine {
             self.set_timer(until, Timer::ReplicaWait(job, task));
         }
         self.advance_task(job, task);
+        u64::from(needed - 1)
     }
 
     /// Draws parties for the replicas of a task that nobody was drawn for yet.

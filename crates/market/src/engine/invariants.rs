@@ -32,6 +32,9 @@ pub enum Violation {
     /// A settled job has money left in escrow, or a job has paid more than its budget.
     #[error("{0}: its escrow is not its budget less what it has paid")]
     Escrow(JobId),
+    /// What the venue owes is not collected although there is money, or is kept on the books for nothing.
+    #[error("{0}: what the venue has to pay for it is neither paid nor owed")]
+    Dues(JobId),
 }
 
 impl Engine {
@@ -54,6 +57,13 @@ impl Engine {
         }
         for (id, _) in self.state.jobs.iter() {
             self.check_job(id)?;
+        }
+        for (job, due) in &self.state.venue_dues {
+            let is_owed = due.owed_msat > Msat::ZERO;
+            let could_be_paid = self.state.ledger.available(Account::Fees) > Msat::ZERO;
+            if if is_owed { could_be_paid } else { self.state.jobs.get(*job).is_none() } {
+                return Err(Violation::Dues(*job));
+            }
         }
         Ok(())
     }
@@ -109,7 +119,7 @@ impl Engine {
             JobPhase::Settled { refunded_msat, .. } => refunded_msat,
             JobPhase::Active | JobPhase::Ended { .. } => Msat::ZERO,
         };
-        let budget = u128::from(order.terms.budget_msat.0);
+        let budget = u128::from(order.terms.budget_msat.0) + u128::from(self.state.venue_paid(id).0);
         if budget != u128::from(escrow.0) + u128::from(paid) + u128::from(refunded.0) {
             return Err(Violation::Escrow(id));
         }

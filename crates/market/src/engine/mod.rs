@@ -14,6 +14,7 @@
 //! | `claims` | hand out tasks |
 //! | `results` | commit, reveal, abandon |
 //! | `audits` | anchors, links, seeds, draws of replicas |
+//! | `dues` | what the venue pays for links that it withheld |
 //! | `verdicts` | what results prove; pay, conviction |
 //! | `settlement` | the books of leases and jobs |
 //! | `clock` | ticks, timers, liveness, resume |
@@ -22,6 +23,7 @@ mod audits;
 mod bids;
 mod claims;
 mod clock;
+mod dues;
 pub mod explain;
 mod invariants;
 mod leases;
@@ -119,8 +121,15 @@ impl Engine {
     }
 
     /// BLAKE3 over the whole state in its snapshot encoding: two engines with the same hash are the same market.
+    ///
+    /// What came into the state with later rules stands at its end and is left out while it is empty, so that histories
+    /// under older rules keep the hash that they had.
     pub fn state_hash(&self) -> Result<Digest, postcard::Error> {
-        Ok(Digest::of(&postcard::to_stdvec(&self.state)?))
+        let mut bytes = postcard::to_stdvec(&self.state)?;
+        if self.state.venue_dues.is_empty() {
+            bytes.truncate(bytes.len() - postcard::to_stdvec(&self.state.venue_dues)?.len());
+        }
+        Ok(Digest::of(&bytes))
     }
 
     /// When the next timer is due.
@@ -196,6 +205,7 @@ impl Engine {
             }
             Command::LockBond { amount_msat } => self.lock_bond(actor, *amount_msat),
             Command::UnlockBond { amount_msat } => self.unlock_bond(actor, *amount_msat),
+            Command::FundVenue { amount_msat } => self.fund_venue(actor, *amount_msat),
             Command::PlaceOrder { terms, job, audit_anchor } => {
                 self.place_order(actor, terms, job, *audit_anchor)
             }

@@ -197,6 +197,16 @@ impl Engine {
         Ok(Reply::Done)
     }
 
+    /// A party gives money to the operator: mostly the operator itself, to back its audit links before they are needed, or
+    /// to pay what it owes.
+    pub(super) fn fund_venue(&mut self, actor: Actor, amount_msat: Msat) -> Result<Reply, Rejection> {
+        let party = self.signing_party(actor)?;
+        check_amount(amount_msat)?;
+        self.transfer(Account::Available(party), Account::Fees, amount_msat)?;
+        self.collect_dues();
+        Ok(Reply::Done)
+    }
+
     pub(super) fn emit_bond(&mut self, party: PartyId) {
         let bond_msat = self.bond(party);
         self.emit(Event::BondChanged { party, bond_msat });

@@ -42,6 +42,9 @@ impl Engine {
         let Some(audits) = new_audits(is_verified, audit_anchor) else {
             return Err(Rejection::conflict(Entity::Job(job), Conflict::NeedsAnchor));
         };
+        if is_verified {
+            self.check_venue_paid()?;
+        }
         self.transfer(Account::Available(buyer), Account::Escrow(job), terms.budget_msat)?;
         self.state.orders.push(Order {
             job,

@@ -174,6 +174,7 @@ impl Engine {
         }
         let fee = self.fee_of(earned);
         self.transfer_own(earnings, Account::Fees, fee);
+        self.collect_dues();
         self.transfer_own(earnings, Account::Available(party), earned.saturating_sub(fee));
         self.state.lease_mut(lease).books.fee_msat = fee;
     }
@@ -204,6 +205,7 @@ impl Engine {
     /// A job that was settled long ago leaves the state, with its order and its leases.
     pub(super) fn forget_job(&mut self, job: JobId) {
         let Some(row) = self.state.jobs.remove(job) else { return };
+        self.forget_due(job);
         self.state.orders.remove(row.order);
         for lease in row.leases {
             self.state.leases.remove(lease);

@@ -78,6 +78,19 @@ pub struct State {
     pub recent: Recent,
     /// What is due when.
     pub timers: BTreeSet<(TimeMs, Timer)>,
+    /// What the venue has to pay for audit links that it withheld, by job; a job is there once it was charged for.
+    pub venue_dues: BTreeMap<JobId, VenueDue>,
+}
+
+/// What the venue has to pay for the withheld audit links of one job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VenueDue {
+    /// Whose job it is.
+    pub buyer: PartyId,
+    /// What it paid into the job's escrow.
+    pub paid_msat: Msat,
+    /// What it still owes.
+    pub owed_msat: Msat,
 }
 
 /// What a key is.
@@ -371,7 +384,18 @@ impl State {
             reputation: crate::reputation::Book::new(),
             recent: Recent::default(),
             timers: BTreeSet::new(),
+            venue_dues: BTreeMap::new(),
         }
+    }
+
+    /// What the venue owes for audit links that it withheld.
+    pub fn venue_owes(&self) -> Msat {
+        Msat(self.venue_dues.values().map(|due| due.owed_msat.0).fold(0, u64::saturating_add)).min(Msat::MAX)
+    }
+
+    /// What the venue paid into the escrow of a job for audit links that it withheld.
+    pub fn venue_paid(&self, job: JobId) -> Msat {
+        self.venue_dues.get(&job).map_or(Msat::ZERO, |due| due.paid_msat)
     }
 
     /// An attempt that the state refers to; panics when it is not there.

@@ -5,4 +5,5 @@ mod jobs;
 mod money;
 mod parties;
 mod verification;
+mod withheld;
 mod world;

@@ -54,6 +54,8 @@ pub struct World {
     /// Whether venue and buyer answer audit rounds by themselves.
     pub venue_answers: bool,
     pub buyer_answers: bool,
+    /// Whether the venue reveals its links when it answers.
+    pub venue_reveals: bool,
     nonce: u8,
     keys: u8,
     chains: BTreeMap<JobId, (Buyer, Chain, Chain)>,
@@ -131,6 +133,7 @@ impl World {
             effects: vec![],
             venue_answers: true,
             buyer_answers: true,
+            venue_reveals: true,
             nonce: 0,
             keys: 0,
             chains: BTreeMap::new(),
@@ -172,7 +175,9 @@ impl World {
                 self.as_venue(Command::AnchorAudits { job: *job, anchor });
             }
             Effect::RevealVenueLink { job, round } => {
-                self.reveal_venue_link(*job, *round);
+                if self.venue_reveals {
+                    self.reveal_venue_link(*job, *round);
+                }
                 if self.buyer_answers {
                     self.reveal_buyer_link(*job, *round).unwrap();
                 }

@@ -150,6 +150,8 @@ impl Floor {
             | Event::BondChanged { .. }
             | Event::BondSlashed { .. }
             | Event::RoundOpened { .. }
+            | Event::VenueCharged { .. }
+            | Event::VenuePaid { .. }
             | Event::JobSettled { .. } => Touched::Some(Vec::new()),
         }
     }
