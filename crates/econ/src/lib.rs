@@ -10,3 +10,4 @@ pub mod answer;
 pub mod catalogue;
 pub mod date;
 pub mod money;
+pub mod price_policy;
