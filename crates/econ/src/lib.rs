@@ -9,5 +9,6 @@
 pub mod answer;
 pub mod catalogue;
 pub mod date;
+pub mod mechanism;
 pub mod money;
 pub mod price_policy;

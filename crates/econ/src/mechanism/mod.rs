@@ -1,0 +1,2 @@
+//! The mechanism lab.
+pub mod yuma;
