@@ -8,7 +8,9 @@
 
 pub mod answer;
 pub mod catalogue;
+pub mod cost;
 pub mod date;
 pub mod mechanism;
 pub mod money;
 pub mod price_policy;
+pub mod question;
