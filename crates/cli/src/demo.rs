@@ -41,7 +41,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 use story::{Cue, Story};
 
@@ -276,17 +276,11 @@ impl Fate {
     }
 }
 
-/// Fetches the receipt, which is there a moment after the settlement, keeps it, and checks it.
+/// Fetches the receipt, keeps it, and checks it.
 async fn take_receipt(stage: &Stage, job: JobId, file: &Path) -> Result<Receipt, Failure> {
-    let patience = Instant::now() + Duration::from_secs(5);
-    let json = loop {
-        match stage.market().receipt(stage.buyer()?, job).await? {
-            Some(json) => break json,
-            None if Instant::now() < patience => tokio::time::sleep(Duration::from_millis(20)).await,
-            None => return Err(Failure::new(Exit::Unexpected, "the market gives no receipt")),
-        }
-    };
-    let receipt: Receipt = serde_json::from_value(json).map_err(|e| Failure::of(Exit::NotVerified, e))?;
+    let receipt = stage.market().receipt(stage.buyer()?, job).await?;
+    let receipt =
+        receipt.ok_or_else(|| Failure::new(Exit::Unexpected, "the market gives no receipt"))?;
     let text = serde_json::to_string_pretty(&receipt).map_err(|e| Failure::of(Exit::Unexpected, e))?;
     std::fs::write(file, text).map_err(|e| Failure::of(Exit::Unexpected, e).during(file.display()))?;
     receipt.verify(Some(&stage.market().venue())).map_err(|e| Failure::of(Exit::NotVerified, e))?;

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use market::{
     command::{CERTIFICATE_DOMAIN, Command, WithdrawalOutcome, certificate_message},
     engine::state::Presence,
-    id::{Digest, MachineId, WithdrawalId},
+    id::{Digest, JobId, MachineId, WithdrawalId},
     key::SecretKey,
     resources::Resources,
     statement::{Payload, Statement},
@@ -115,6 +115,10 @@ struct Empty<'a>(&'a mut Vec<Leaf>);
 impl Archive for Empty<'_> {
     fn entries(&self) -> u64 {
         0
+    }
+
+    fn has_receipt(&self, _: JobId) -> bool {
+        false
     }
 
     fn add(&mut self, leaf: Leaf) {

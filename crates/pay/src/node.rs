@@ -177,7 +177,8 @@ pub enum InvoiceState {
     },
     /// It was cancelled; a payment that was held went back.
     Cancelled,
-    /// It was not paid, or not settled, in time.
+    /// It was not paid, or not settled, in time. Final: a payment that had arrived by then is still [`InvoiceState::Held`] or
+    /// [`InvoiceState::Paid`], and none arrives any more.
     Expired,
 }
 

@@ -7,7 +7,7 @@ use crate::{
     output::{Output, Tone},
 };
 use clap::{Args, ValueEnum};
-use market::{command::Command, id::PartyId};
+use market::id::PartyId;
 use node::{
     config_file,
     http::{MarketConfig, Payments, ServeError, Tls, serve},
@@ -92,7 +92,7 @@ pub(crate) async fn run(args: MarketArgs, global: &Global, output: &Output) -> R
     };
     let market = serve(config(&options, data.clone())?).await.map_err(not_started)?;
     for party in &options.declare_own {
-        let declared = market.submit_as_venue(Command::DeclareOwn { party: *party }).await;
+        let declared = market.declare_own(*party).await;
         declared.map_err(|e| Failure::of(Exit::Refused, e).during(format!("--declare-own {party}")))?;
     }
     let json = json!({

@@ -10,7 +10,6 @@ use crate::{
 use clap::{Args, Subcommand};
 use market::{
     command::Command,
-    engine::explain::{WhyIdle, WhyOrder},
     id::{MachineId, OfferId, OrderId, PartyId},
     name::Name,
     offer::{OfferRole, OfferTerms},
@@ -152,8 +151,7 @@ pub(crate) async fn run(args: &OffersArgs, global: &Global, output: &Output) -> 
         }
         Some(OffersCommand::WhyIdle { offer }) => {
             let why = session.market.why_idle(*offer).await?;
-            let told: WhyIdle = super::understood(why.clone())?;
-            output.result(&why, || told.to_string())
+            output.result(&why, || why.to_string())
         }
     }
 }
@@ -161,8 +159,7 @@ pub(crate) async fn run(args: &OffersArgs, global: &Global, output: &Output) -> 
 /// Why offers do or do not match an order.
 pub(crate) async fn why_order(session: &Session, order: OrderId, output: &Output) -> Result<(), Failure> {
     let why = session.market.why_order(&session.secret()?, order).await?;
-    let told: WhyOrder = super::understood(why.clone())?;
-    output.result(&why, || told.to_string())
+    output.result(&why, || why.to_string())
 }
 
 async fn list(session: &Session, args: &ListArgs, output: &Output) -> Result<(), Failure> {

@@ -216,7 +216,7 @@ fn ended(error: StartupError) -> Failure {
             Failure::of(Exit::Key, error)
         }
         StartupError::Provide(
-            ProvideError::Locked(_) | ProvideError::State { .. } | ProvideError::Shelf(_),
+            ProvideError::Locked(_) | ProvideError::State { .. } | ProvideError::Vault(_),
         ) => Failure::of(Exit::BadInput, error),
         StartupError::Benchmark(_) => {
             Failure::of(Exit::Unexpected, error).advise("see `grist provide check`")

@@ -76,7 +76,6 @@ async fn get(args: &GetArgs, global: &Global, output: &Output) -> Result<(), Fai
         let why = format!("{} has no receipt yet: it is settled when all its leases are closed", args.job);
         return Err(Failure::new(Exit::Refused, why));
     };
-    let receipt = parse(&receipt.to_string()).map_err(|e| e.during("the market's receipt"))?;
     check(&receipt, Some(&session.market.venue()))?;
     match &args.out {
         Some(file) => {

@@ -20,7 +20,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 /// The outputs of a job, as they arrive.
@@ -126,26 +125,16 @@ impl Summary {
     }
 }
 
-/// The receipt of a job, checked. It follows the settlement by a moment.
-pub(crate) async fn receipt(
-    session: &Session,
-    party: &Party,
-    job: JobId,
-    tries: u32,
-    every: Duration,
-) -> Result<Receipt, Failure> {
-    for _ in 0..tries {
-        if let Some(found) = session.market.receipt(&party.secret, job).await? {
-            let receipt: Receipt = super::understood(found)?;
-            super::receipt::check(&receipt, Some(&session.market.venue()))?;
-            return Ok(receipt);
-        }
-        tokio::time::sleep(every).await;
-    }
-    Err(Failure::new(
-        Exit::Refused,
-        format!("the market gives no receipt yet: `grist receipt get {job}` later"),
-    ))
+/// The receipt of a settled job, checked.
+pub(crate) async fn receipt(session: &Session, party: &Party, job: JobId) -> Result<Receipt, Failure> {
+    let Some(receipt) = session.market.receipt(&party.secret, job).await? else {
+        return Err(Failure::new(
+            Exit::Refused,
+            format!("the market gives no receipt yet: `grist receipt get {job}` later"),
+        ));
+    };
+    super::receipt::check(&receipt, Some(&session.market.venue()))?;
+    Ok(receipt)
 }
 
 fn read(file: &Path) -> Result<OutputBundle, Failure> {

@@ -33,9 +33,6 @@ use std::{
 
 /// How long a market that does not answer is waited for while a job runs: as long as it may take to restart.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// How often the receipt is asked for: it follows the settlement by a moment.
-const RECEIPT_TRIES: u32 = 50;
-const RECEIPT_EVERY: Duration = Duration::from_millis(100);
 
 /// What a detached job lacks: the buyer's links of its audit rounds.
 const UNANSWERED: &str = "while nobody follows it, audit rounds wait half a minute for your link, and without it all of their \
@@ -296,7 +293,7 @@ async fn finish(
     output: &Output,
 ) -> Result<(), Failure> {
     let view = session.market.job(&party.secret, job).await?;
-    let receipt = results::receipt(session, party, job, RECEIPT_TRIES, RECEIPT_EVERY).await?;
+    let receipt = results::receipt(session, party, job).await?;
     let receipt_file = outputs.folder().join("receipt.json");
     super::receipt::save(&receipt_file, &receipt)?;
     let folder = outputs.folder().to_owned();

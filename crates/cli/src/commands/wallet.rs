@@ -5,6 +5,7 @@ use crate::{
     exit::{Exit, Failure},
     output::{Output, facts},
     session::{Party, Session, strange},
+    text,
 };
 use clap::{Args, Subcommand};
 use market::{
@@ -35,6 +36,11 @@ pub(crate) enum WalletCommand {
     Withdraw(WithdrawArgs),
     /// Show or change the bond: money that is lost when the party is proven to cheat
     Bond(BondArgs),
+    /// Give money to the market's operator: it backs the market's audit links, and does not come back
+    FundMarket {
+        /// How much
+        amount: Money,
+    },
 }
 
 /// `grist wallet topup`.
@@ -105,6 +111,11 @@ pub(crate) async fn run(command: &WalletCommand, global: &Global, output: &Outpu
             }
             balance(&session, &party, output).await
         }
+        WalletCommand::FundMarket { amount } => {
+            let party = session.party().await?;
+            session.submit(&party.secret, Command::FundVenue { amount_msat: amount.0 }).await?;
+            balance(&session, &party, output).await
+        }
     }
 }
 
@@ -144,8 +155,9 @@ async fn topup(args: &TopupArgs, session: &Session, party: &Party, output: &Outp
     if args.pay {
         session.market.dev_pay(bolt11).await?;
     } else {
-        let money = if info.is_play_money { "play money, so --pay pays it: " } else { "" };
-        output.note(&format!("{id}: pay this invoice over {} ({money}expires in an hour)", view.amount_msat));
+        let money = if info.is_play_money { "; play money, so --pay pays it" } else { "" };
+        let until = view.expires_at_ms.map_or_else(String::new, |at| format!(" until {}", text::time(at)));
+        output.note(&format!("{id}: pay this invoice over {}{until}{money}", view.amount_msat));
         output.text(bolt11)?;
     }
     if !args.pay && !args.wait {

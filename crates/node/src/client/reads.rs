@@ -6,9 +6,11 @@ use crate::api::{
     QuoteRequest, TaskView, TopupView, WithdrawalView, WorkView,
 };
 use market::{
+    engine::explain::{WhyIdle, WhyOrder},
     id::{JobId, LeaseId, MachineId, OfferId, OrderId, PartyId, TopupId, WithdrawalId},
     key::{PublicKey, SecretKey},
     log::{ConsistencyProof, InclusionProof, SignedHead},
+    receipt::Receipt,
 };
 use reqwest::Method;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -128,26 +130,19 @@ impl Market {
         self.get(&format!("/v1/withdrawals/{id}"), Some(secret)).await
     }
 
-    /// Why the offers of a market do or do not match an order of this buyer, as the market tells it.
-    pub async fn why_order(
-        &self,
-        buyer: &SecretKey,
-        order: OrderId,
-    ) -> Result<serde_json::Value, ClientError> {
+    /// Why the offers of a market do or do not match an order of this buyer.
+    pub async fn why_order(&self, buyer: &SecretKey, order: OrderId) -> Result<WhyOrder, ClientError> {
         self.get(&format!("/v1/orders/{order}/why"), Some(buyer)).await
     }
 
-    /// Why an offer has no work, and what would have won, as the market tells it.
-    pub async fn why_idle(&self, offer: OfferId) -> Result<serde_json::Value, ClientError> {
+    /// Why an offer has no work, and what would have won.
+    pub async fn why_idle(&self, offer: OfferId) -> Result<WhyIdle, ClientError> {
         self.get(&format!("/v1/offers/{offer}/why-idle"), None).await
     }
 
-    /// The receipt of a settled job, for its buyer and the providers in it; `None` before it is settled.
-    pub async fn receipt(
-        &self,
-        secret: &SecretKey,
-        job: JobId,
-    ) -> Result<Option<serde_json::Value>, ClientError> {
+    /// The receipt of a settled job, for its buyer and the providers in it; `None` before it is settled. It is as the
+    /// market gave it: see [`Receipt::verify`].
+    pub async fn receipt(&self, secret: &SecretKey, job: JobId) -> Result<Option<Receipt>, ClientError> {
         self.get_if_known(&format!("/v1/receipts/{job}"), Some(secret)).await
     }
 

@@ -1,11 +1,14 @@
 //! The archive: the entries of the public log, and the receipts. Derived from the journal and kept in files of their own,
-//! because the market forgets what is over. A thread of its own writes, so that nobody waits for it; what a crash left
-//! unwritten is made again by the replay.
+//! because the market forgets what is over. A thread of its own writes, so that the writer never waits for it.
+//!
+//! Nothing is lost in a crash: what was not written yet is made again by the replay of the journal, and no snapshot is
+//! made of anything that is not archived ([`Archived`]), since a replay begins after the snapshot.
 
 use super::files;
 use crate::venue::{Archive, Leaf};
 use market::{id::JobId, receipt::Receipt};
 use std::{
+    collections::VecDeque,
     fs::{File, OpenOptions},
     io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
@@ -15,6 +18,7 @@ use std::{
     },
     thread::JoinHandle,
 };
+use tokio::sync::watch;
 
 /// Every so many entries the place in the file is kept in memory.
 const MARK_EVERY: u64 = 256;
@@ -124,12 +128,17 @@ impl LogFile {
 /// Takes in what a replay goes through.
 pub(super) struct Refill<'a> {
     pub(super) log: &'a mut LogFile,
+    pub(super) receipts: &'a Path,
     pub(super) failure: &'a mut Option<io::Error>,
 }
 
 impl Archive for Refill<'_> {
     fn entries(&self) -> u64 {
         self.log.entries()
+    }
+
+    fn has_receipt(&self, job: JobId) -> bool {
+        receipt_file(self.receipts, job).exists()
     }
 
     fn add(&mut self, leaf: Leaf) {
@@ -175,27 +184,66 @@ impl LogReader {
     }
 }
 
-/// What the archive is given.
+/// What the archive is given after each sync.
 pub(super) struct Delivery {
+    /// Up to where the journal is durable.
+    pub(super) position: u64,
     pub(super) leaves: Vec<Leaf>,
     pub(super) receipts: Vec<Receipt>,
 }
 
-/// Starts the archive's thread. It ends when nobody can deliver anything any more.
-pub(super) fn start(log: LogFile, receipts: PathBuf) -> io::Result<(Sender<Delivery>, JoinHandle<()>)> {
-    let (sender, deliveries) = channel();
-    let thread =
-        std::thread::Builder::new().name("archive".into()).spawn(move || run(log, &receipts, &deliveries))?;
-    Ok((sender, thread))
+/// How far the archive is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Archived {
+    /// What the journal gives up to here is in the archive.
+    pub(super) position: u64,
+    /// Whether the last write failed. It is tried again with the next delivery.
+    pub(super) is_failing: bool,
 }
 
-fn run(mut log: LogFile, receipts: &Path, deliveries: &Receiver<Delivery>) {
-    for delivery in deliveries {
-        let written = delivery.leaves.iter().try_for_each(|leaf| log.append(leaf)).and_then(|()| log.flush());
-        let stored = delivery.receipts.iter().try_for_each(|receipt| store(receipts, receipt));
-        if let Err(error) = written.and(stored) {
-            tracing::error!(%error, "the archive could not be written; a restart makes up for it");
+/// Starts the archive's thread. It ends when nobody can deliver anything any more.
+pub(super) fn start(
+    log: LogFile,
+    receipts: PathBuf,
+) -> io::Result<(Sender<Delivery>, watch::Receiver<Archived>, JoinHandle<()>)> {
+    let (sender, deliveries) = channel();
+    let (archived, seen) = watch::channel(Archived::default());
+    let archivist = Archivist { log, receipts, archived };
+    let thread = std::thread::Builder::new().name("archive".into()).spawn(move || archivist.run(&deliveries))?;
+    Ok((sender, seen, thread))
+}
+
+/// The archive's thread.
+struct Archivist {
+    log: LogFile,
+    receipts: PathBuf,
+    archived: watch::Sender<Archived>,
+}
+
+impl Archivist {
+    fn run(mut self, deliveries: &Receiver<Delivery>) {
+        let mut backlog = VecDeque::new();
+        for delivery in deliveries {
+            backlog.push_back(delivery);
+            while let Some(next) = backlog.front() {
+                if let Err(error) = self.write(next) {
+                    let was_failing = self.archived.borrow().is_failing;
+                    if !was_failing {
+                        tracing::error!(%error, "the archive cannot be written: free space on its disk; nothing is lost");
+                    }
+                    self.archived.send_modify(|archived| archived.is_failing = true);
+                    break;
+                }
+                self.archived.send_replace(Archived { position: next.position, is_failing: false });
+                backlog.pop_front();
+            }
         }
+    }
+
+    fn write(&mut self, delivery: &Delivery) -> io::Result<()> {
+        delivery.leaves.iter().try_for_each(|leaf| self.log.append(leaf))?;
+        self.log.flush()?;
+        delivery.receipts.iter().try_for_each(|receipt| store(&self.receipts, receipt))
     }
 }
 

@@ -1,4 +1,7 @@
 //! Blobs: named by their BLAKE3 digest, checked as they arrive, there in whole or not at all.
+//!
+//! A blob's file is `DI/GEST.PARTY`: the name says who brought it and is charged for it, also after a restart. Files
+//! without a party are from before there were such names, and are nobody's charge.
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
@@ -35,7 +38,7 @@ pub(super) struct BlobStore {
 pub struct BlobLimits {
     /// The largest blob, in bytes.
     pub blob_max_bytes: u64,
-    /// The most that one party may have stored, in bytes. Blobs from before the last start count for nobody.
+    /// The most that one party may have stored, in bytes.
     pub party_quota_bytes: u64,
     /// How long a blob stays that no job needs, in milliseconds.
     pub unused_grace_ms: u64,
@@ -110,16 +113,19 @@ impl BlobStore {
         now: TimeMs,
     ) -> Result<BlobStore, BlobError> {
         let store = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
-        let mut blobs = BTreeMap::new();
+        let (mut index, mut doubles) = (Index::default(), Vec::new());
         let mut objects = store.list(None);
         while let Some(object) = objects.try_next().await? {
-            if let Some(digest) = digest_of(&object.location) {
-                blobs.insert(digest, Stored { bytes: object.size, party: None, wanted_at: now });
+            let Some((digest, party)) = read_path(&object.location) else { continue };
+            if index.add(digest, Stored { bytes: object.size, party, wanted_at: now }).is_some() {
+                doubles.push(object.location);
             }
         }
         drop(objects);
-        let index = Mutex::new(Index { blobs, used_bytes: BTreeMap::new() });
-        Ok(BlobStore { store: Arc::new(store), limits, index })
+        for double in doubles {
+            store.delete(&double).await?;
+        }
+        Ok(BlobStore { store: Arc::new(store), limits, index: Mutex::new(index) })
     }
 
     /// Whether a blob is there. Asking keeps it for another grace period.
@@ -129,10 +135,14 @@ impl BlobStore {
 
     /// The size of a blob. Asking keeps it for another grace period.
     pub(super) fn size(&self, digest: &Digest, now: TimeMs) -> Option<u64> {
+        self.find(digest, now).map(|stored| stored.bytes)
+    }
+
+    fn find(&self, digest: &Digest, now: TimeMs) -> Option<Stored> {
         self.with(|index| {
             let stored = index.blobs.get_mut(digest)?;
             stored.wanted_at = now;
-            Some(stored.bytes)
+            Some(*stored)
         })
     }
 
@@ -154,11 +164,17 @@ impl BlobStore {
             return Ok(bytes);
         }
         self.check_room(party, announced_bytes.unwrap_or(0))?;
-        let mut upload = self.store.put_multipart(&path_of(&digest)).await?;
+        let path = path_of(&digest, Some(party));
+        let mut upload = self.store.put_multipart(&path).await?;
         match self.receive(party, digest, content, upload.as_mut()).await {
             Ok(bytes) => {
                 upload.complete().await?;
-                self.with(|index| index.add(digest, Stored { bytes, party: Some(party), wanted_at: now }));
+                let stored = Stored { bytes, party: Some(party), wanted_at: now };
+                let earlier = self.with(|index| index.add(digest, stored));
+                // Two may have brought it at once; the first is charged, and his file stays.
+                if earlier.is_some_and(|earlier| earlier.party != Some(party)) {
+                    self.store.delete(&path).await?;
+                }
                 Ok(bytes)
             }
             Err(error) => {
@@ -212,7 +228,7 @@ impl BlobStore {
 
     /// Opens a blob.
     pub(super) async fn get(&self, digest: Digest, part: Part, now: TimeMs) -> Result<Opened, BlobError> {
-        let bytes = self.size(&digest, now).ok_or(BlobError::Missing(digest))?;
+        let Stored { bytes, party, .. } = self.find(&digest, now).ok_or(BlobError::Missing(digest))?;
         let range = match part {
             Part::Whole => 0..bytes,
             Part::Span { from, to } => from..to.min(bytes),
@@ -226,7 +242,7 @@ impl BlobStore {
         } else {
             let options =
                 GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
-            self.store.get_opts(&path_of(&digest), options).await?.into_stream()
+            self.store.get_opts(&path_of(&digest, party), options).await?.into_stream()
         };
         Ok(Opened { bytes, range, content })
     }
@@ -237,13 +253,13 @@ impl BlobStore {
             let is_unused = |stored: &Stored| now.since(stored.wanted_at) > self.limits.unused_grace_ms;
             let blobs =
                 index.blobs.iter().filter(|(digest, stored)| is_unused(stored) && !in_use.contains(digest));
-            let unused: Vec<Digest> = blobs.map(|(digest, _)| *digest).collect();
+            let unused: Vec<Path> = blobs.map(|(digest, stored)| path_of(digest, stored.party)).collect();
             // Out of the index first: nobody is promised a blob that is being deleted.
-            unused.iter().for_each(|digest| index.remove(digest));
+            unused.iter().filter_map(read_path).for_each(|(digest, _)| index.remove(&digest));
             unused
         });
-        for digest in &unused {
-            self.store.delete(&path_of(digest)).await?;
+        for path in &unused {
+            self.store.delete(path).await?;
         }
         Ok(unused.len())
     }
@@ -254,15 +270,16 @@ impl BlobStore {
 }
 
 impl Index {
-    fn add(&mut self, digest: Digest, stored: Stored) {
-        // Two may have brought it at once; the first is charged.
-        if self.blobs.contains_key(&digest) {
-            return;
+    /// Notes a blob, unless it is there already: then it says what is there.
+    fn add(&mut self, digest: Digest, stored: Stored) -> Option<Stored> {
+        if let Some(earlier) = self.blobs.get(&digest) {
+            return Some(*earlier);
         }
         if let Some(party) = stored.party {
             *self.used_bytes.entry(party).or_default() += stored.bytes;
         }
         self.blobs.insert(digest, stored);
+        None
     }
 
     fn remove(&mut self, digest: &Digest) {
@@ -274,13 +291,21 @@ impl Index {
 }
 
 /// Two digits as a folder, so that no folder grows too large.
-fn path_of(digest: &Digest) -> Path {
+fn path_of(digest: &Digest, party: Option<PartyId>) -> Path {
     let text = digest.to_string();
-    Path::from_iter([&text[..2], &text[2..]])
+    let name = match party {
+        Some(party) => format!("{}.{party}", &text[2..]),
+        None => text[2..].to_owned(),
+    };
+    Path::from_iter([&text[..2], &name])
 }
 
-fn digest_of(path: &Path) -> Option<Digest> {
-    path.parts().map(|part| part.as_ref().to_owned()).collect::<String>().parse().ok()
+fn read_path(path: &Path) -> Option<(Digest, Option<PartyId>)> {
+    let name = path.parts().map(|part| part.as_ref().to_owned()).collect::<String>();
+    match name.split_once('.') {
+        Some((digest, party)) => Some((digest.parse().ok()?, Some(party.parse().ok()?))),
+        None => Some((name.parse().ok()?, None)),
+    }
 }
 
 #[cfg(test)]
@@ -292,9 +317,43 @@ mod tests {
         BlobLimits { blob_max_bytes: 100, party_quota_bytes: 100, unused_grace_ms: 1_000 };
 
     async fn put(store: &BlobStore, content: &'static [u8], now: TimeMs) -> Result<Digest, BlobError> {
+        put_as(store, PartyId(1), content, now).await
+    }
+
+    async fn put_as(
+        store: &BlobStore,
+        party: PartyId,
+        content: &'static [u8],
+        now: TimeMs,
+    ) -> Result<Digest, BlobError> {
         let stream = futures_util::stream::iter([Ok::<_, Infallible>(Bytes::from_static(content))]);
         let digest = Digest::of(content);
-        store.put(PartyId(1), digest, None, stream, now).await.map(|_| digest)
+        store.put(party, digest, None, stream, now).await.map(|_| digest)
+    }
+
+    #[tokio::test]
+    async fn a_restart_forgets_neither_a_blob_nor_whom_it_is_charged_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = BlobStore::open(folder.path(), LIMITS, TimeMs(0)).await.unwrap();
+        let first = put(&store, &[1; 70], TimeMs(0)).await.unwrap();
+        put_as(&store, PartyId(2), &[2; 70], TimeMs(0)).await.unwrap();
+        // As older versions wrote it.
+        let (old, text) = (Digest::of(&[3; 70]), Digest::of(&[3; 70]).to_string());
+        std::fs::create_dir_all(folder.path().join(&text[..2])).unwrap();
+        std::fs::write(folder.path().join(&text[..2]).join(&text[2..]), [3; 70]).unwrap();
+
+        let store = BlobStore::open(folder.path(), LIMITS, TimeMs(0)).await.unwrap();
+        assert!(store.has(&first, TimeMs(0)) && store.has(&old, TimeMs(0)));
+        for party in [1, 2] {
+            let refused = put_as(&store, PartyId(party), &[4; 31], TimeMs(0)).await;
+            assert!(matches!(refused, Err(BlobError::Quota { .. })), "{refused:?}");
+            put_as(&store, PartyId(party), &[5; 30], TimeMs(0)).await.unwrap();
+        }
+        // What nobody needs makes room again.
+        assert_eq!(store.collect(&BTreeSet::new(), TimeMs(1_001)).await.unwrap(), 4);
+        put(&store, &[4; 100], TimeMs(1_001)).await.unwrap();
+        assert_eq!(store.total_bytes(), 100);
+        assert_eq!(walk(folder.path()).len(), 1);
     }
 
     #[tokio::test]

@@ -21,10 +21,11 @@ pub(super) async fn look_after(app: App, data_dir: PathBuf, snapshot_every: u64)
         app.guards.tidy();
         app.pokes.tidy();
         collect_blobs(&app).await;
-        let Ok(durable) = app.read(Floor::durable).await else { return };
-        if durable.saturating_sub(last_snapshot) >= snapshot_every {
-            last_snapshot = durable;
-            snapshot(&app, &data_dir, durable).await;
+        // A replay begins after the snapshot, and could not make again what the archive does not have yet.
+        let archived = app.archived.borrow().position;
+        if archived.saturating_sub(last_snapshot) >= snapshot_every {
+            last_snapshot = archived;
+            snapshot(&app, &data_dir, archived).await;
         }
     }
 }

@@ -2,7 +2,7 @@
 //! other way money moves, before or after a crash.
 
 use super::{config::Payments, failure::Failure, shared::App, writer};
-use crate::venue::payments::{Duty, carry_out, outstanding};
+use crate::venue::payments::{carry_out, outstanding};
 use axum::http::StatusCode;
 use market::{ledger::Account, units::Msat};
 use pay::{
@@ -169,8 +169,9 @@ impl DevPurse {
 /// Looks after payments until the market stops.
 pub(super) async fn look_after(app: App, wake: Arc<Notify>) {
     loop {
-        let is_busy = round(&app).await;
+        // First of all: a market that cannot pay takes nothing more.
         watch_solvency(&app).await;
+        let is_busy = round(&app).await;
         let pause = if is_busy { ASK_EVERY } else { LOOK_EVERY };
         tokio::select! {
             () = app.stopping.cancelled() => return,
@@ -197,8 +198,7 @@ async fn round(app: &App) -> bool {
             Err(_) => return false,
         }
     }
-    // Money for an invoice that has expired is taken when it comes, but nobody waits for it.
-    duties.iter().any(|duty| !matches!(duty, Duty::Watch { is_expired: true, .. }))
+    !duties.is_empty()
 }
 
 /// Compares what is owed with what is there.

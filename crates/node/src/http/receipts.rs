@@ -29,6 +29,7 @@ pub(super) async fn receipt(
     Id(job): Id<JobId>,
 ) -> Result<Response, Failure> {
     let party = app.member(&headers).await?;
+    app.wait_until_archived().await?;
     let missing = || {
         Failure::not_found(format_args!(
             "receipt of a {job} that you had a part in; a job has one once it is settled"
@@ -65,6 +66,7 @@ pub(super) async fn entries(
     State(app): State<App>,
     Params(query): Params<EntriesQuery>,
 ) -> Result<Json<Vec<Box<RawValue>>>, Failure> {
+    app.wait_until_archived().await?;
     let limit = query.limit.unwrap_or(ENTRIES_MAX).min(ENTRIES_MAX);
     let reader = app.log.clone();
     let lines = tokio::task::spawn_blocking(move || reader.read(query.start, limit)).await;

@@ -24,6 +24,7 @@ use axum::Router;
 use axum_server::{Handle, tls_rustls::RustlsConfig};
 use market::{
     command::Command,
+    id::PartyId,
     key::{PublicKey, SecretKey},
     rejection::{Conflict, Rejection},
 };
@@ -31,7 +32,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 use tokio::{
@@ -104,7 +105,7 @@ pub enum StopError {
     Purse(#[from] PurseError),
 }
 
-/// A market that runs in this process.
+/// A market that runs in this process, until [`RunningMarket::shutdown`] or until it is dropped.
 pub struct RunningMarket {
     listen: SocketAddr,
     address: String,
@@ -174,7 +175,8 @@ fn open_venue(
     let in_log = |source| ServeError::Folder { folder: path.clone(), source };
     let mut log = LogFile::open(&path).map_err(in_log)?;
     let mut failure = None;
-    let refill = Refill { log: &mut log, failure: &mut failure };
+    let receipts = config.data_dir.join("receipts");
+    let refill = Refill { log: &mut log, receipts: &receipts, failure: &mut failure };
     let (venue, report) =
         Venue::open(journal, secret.clone(), settings, found.newest, writer::now(), refill)?;
     failure.map_or(Ok(()), Err).and_then(|()| log.flush()).map_err(in_log)?;
@@ -207,7 +209,7 @@ fn assemble(
     let (pokes, metrics, payments_wake) =
         (Arc::new(Pokes::default()), Arc::new(Metrics::new()), Arc::new(Notify::new()));
     let reader = log.reader();
-    let (archive, archive_thread) = archive::start(log, config.data_dir.join("receipts"))?;
+    let (archive, archived, archive_thread) = archive::start(log, config.data_dir.join("receipts"))?;
     let outlets = Outlets {
         durable,
         pokes: pokes.clone(),
@@ -236,6 +238,7 @@ fn assemble(
         floor,
         writer,
         durable: durable_seen,
+        archived,
         pokes,
         blobs,
         purse,
@@ -319,6 +322,18 @@ impl RunningMarket {
         self.app.writer.submit_own(command).await.unwrap_or(Err(Refusal::DiskFull))
     }
 
+    /// Has the operator declare a party its own, unless that is declared already.
+    pub async fn declare_own(&self, party: PartyId) -> Result<(), Refusal> {
+        let is_declared = {
+            let floor = self.app.floor.read().unwrap_or_else(PoisonError::into_inner);
+            floor.state().parties.get(party).is_some_and(|row| row.is_operators)
+        };
+        match is_declared {
+            true => Ok(()),
+            false => self.submit_as_venue(Command::DeclareOwn { party }).await.map(|_| ()),
+        }
+    }
+
     /// Runs until the process is asked to end (SIGINT or SIGTERM) or the writer has to, then stops.
     pub async fn run_until_signal(mut self) -> Result<(), StopError> {
         tokio::select! {
@@ -356,6 +371,17 @@ impl RunningMarket {
             task.await.map_err(|error| StopError::Server(io::Error::other(error)))?;
         }
         Ok(())
+    }
+}
+
+/// A market that is dropped stops as after a crash: what it acknowledged is durable, and nothing of it goes on.
+impl Drop for RunningMarket {
+    fn drop(&mut self) {
+        self.app.stopping.cancel();
+        self.app.writer.stop();
+        self.handle.shutdown();
+        self.server.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What all handlers share.
 
 use super::{
-    archive::LogReader,
+    archive::{Archived, LogReader},
     blob_store::BlobStore,
     config::Limits,
     failure::Failure,
@@ -33,6 +33,7 @@ pub(super) struct Shared {
     pub(super) floor: Arc<RwLock<Floor>>,
     pub(super) writer: WriterHandle,
     pub(super) durable: watch::Receiver<u64>,
+    pub(super) archived: watch::Receiver<Archived>,
     pub(super) pokes: Arc<Pokes>,
     pub(super) blobs: BlobStore,
     pub(super) purse: Purse,
@@ -64,6 +65,15 @@ impl Shared {
         let mut durable = self.durable.clone();
         // The other end is gone when the writer has ended.
         durable.wait_for(|reached| *reached >= position).await.map(|_| ()).map_err(|_| Failure::stopping())
+    }
+
+    /// Waits until the archive has everything that is durable now. One that cannot be written is not waited for: it
+    /// answers with what it has.
+    pub(super) async fn wait_until_archived(&self) -> Result<(), Failure> {
+        let durable = *self.durable.borrow();
+        let mut archived = self.archived.clone();
+        let reached = archived.wait_for(|archived| archived.is_failing || archived.position >= durable).await;
+        reached.map(|_| ()).map_err(|_| Failure::stopping())
     }
 
     /// Who reads, by the request's token; without one, anyone.

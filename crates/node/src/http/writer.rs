@@ -203,11 +203,9 @@ impl Writer {
         metrics.sync_seconds.observe(begun.elapsed().as_secs_f64());
         metrics.group_size.observe(admitted.len() as f64);
         self.publish(&released);
-        let delivery = Delivery { leaves: released.leaves, receipts: released.receipts };
-        if !delivery.leaves.is_empty() || !delivery.receipts.is_empty() {
-            // The archive's thread ends after this one.
-            let _ = self.outlets.archive.send(delivery);
-        }
+        let Released { position, leaves, receipts, .. } = released;
+        // The archive's thread ends after this one.
+        let _ = self.outlets.archive.send(Delivery { position, leaves, receipts });
         for (result, answer) in admitted.into_iter().zip(waiting) {
             self.outlets.metrics.count_statement(&result);
             if let Some(answer) = answer {

@@ -1,7 +1,7 @@
 //! Runs an [`Agent`] for real: asks the market, sends statements, starts workers, writes to disk.
 //!
 //! One loop owns the agent and everything that it decides about. What takes time happens in tasks and threads that report
-//! back to the loop; nothing is shared with them but queues and the [`Shelf`].
+//! back to the loop; nothing is shared with them but queues and the [`Vault`].
 
 use super::{
     Policy, Secrets,
@@ -10,7 +10,7 @@ use super::{
     fault::{Fault, Faulty},
     lease_worker::{self, Clock, News, Queue, Report, Run, Setup},
     sandbox::{Program, Sandbox, task_limits},
-    shelf::{Shelf, ShelfError},
+    vault::{Vault, VaultError},
 };
 use crate::{
     api::WorkView,
@@ -90,7 +90,7 @@ pub enum ProvideError {
     },
     /// What must not be forgotten cannot be written down, so nothing more may be promised.
     #[error(transparent)]
-    Shelf(#[from] ShelfError),
+    Vault(#[from] VaultError),
     /// The market cannot be used any more.
     #[error(transparent)]
     Market(#[from] ClientError),
@@ -129,7 +129,7 @@ struct Loop {
     clock: Clock,
     sandbox: Arc<dyn Sandbox>,
     cache: Arc<BlobCache>,
-    shelf: Arc<Mutex<Shelf>>,
+    vault: Arc<Mutex<Vault>>,
     threads: BTreeMap<LeaseId, LeaseThread>,
     generation: u64,
     events: mpsc::UnboundedSender<Event>,
@@ -149,7 +149,7 @@ impl Driver {
         }
         let _lock = lock(&self.state_dir)?;
         let state = |source| ProvideError::State { path: self.state_dir.clone(), source };
-        let (shelf, kept) = Shelf::open(&self.state_dir)?;
+        let (vault, kept) = Vault::open(&self.state_dir)?;
         let cache = BlobCache::open(self.state_dir.join("blobs"), self.cache_bytes).map_err(state)?;
         let death = CancellationToken::new();
         let sandbox = match self.fault {
@@ -166,7 +166,7 @@ impl Driver {
             clock: Clock::start(),
             sandbox,
             cache: Arc::new(cache),
-            shelf: Arc::new(Mutex::new(shelf)),
+            vault: Arc::new(Mutex::new(vault)),
             threads: BTreeMap::new(),
             generation: 0,
             events,
@@ -341,14 +341,14 @@ impl Loop {
                     }
                 }
             }
-            Action::Keep(items) => self.with_shelf(|shelf| shelf.keep(items))?,
-            Action::Forget(keys) => self.with_shelf(|shelf| shelf.forget(keys))?,
+            Action::Keep(items) => self.with_vault(|vault| vault.keep(items))?,
+            Action::Forget(keys) => self.with_vault(|vault| vault.forget(keys))?,
         }
         Ok(())
     }
 
-    fn with_shelf<T>(&self, use_it: impl FnOnce(&mut Shelf) -> T) -> T {
-        use_it(&mut self.shelf.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with_vault<T>(&self, use_it: impl FnOnce(&mut Vault) -> T) -> T {
+        use_it(&mut self.vault.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn poll(&mut self, revision: Option<u64>) {
@@ -380,10 +380,10 @@ impl Loop {
 
     fn upload(&mut self, output: Digest) {
         let (market, secret, events) = (self.market.clone(), self.secret.clone(), self.events.clone());
-        let shelf = self.shelf.clone();
+        let vault = self.vault.clone();
         self.tasks.spawn(async move {
             let read = tokio::task::spawn_blocking(move || {
-                shelf.lock().unwrap_or_else(PoisonError::into_inner).output(output)
+                vault.lock().unwrap_or_else(PoisonError::into_inner).output(output)
             });
             let stored = match read.await.ok().flatten() {
                 Some(bytes) => market.put_blob(&secret, bytes).await.map(|_| ()),
@@ -425,7 +425,7 @@ impl Loop {
                     program,
                     blobs,
                     sandbox: self.sandbox.clone(),
-                    shelf: self.shelf.clone(),
+                    vault: self.vault.clone(),
                     clock: self.clock,
                     reports: self.reports.clone(),
                 };

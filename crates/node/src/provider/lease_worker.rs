@@ -3,7 +3,7 @@
 use super::{
     agent::{RunEnd, WorkerFailure},
     sandbox::{self, Killer, Program, Sandbox, StartError, TaskWorker, task_input, task_limits, task_result},
-    shelf::Shelf,
+    vault::Vault,
 };
 use market::{
     command::AbandonReason,
@@ -69,7 +69,7 @@ pub(super) struct Setup {
     pub(super) program: Program,
     pub(super) blobs: BTreeMap<Digest, Arc<[u8]>>,
     pub(super) sandbox: Arc<dyn Sandbox>,
-    pub(super) shelf: Arc<Mutex<Shelf>>,
+    pub(super) vault: Arc<Mutex<Vault>>,
     pub(super) clock: Clock,
     pub(super) reports: UnboundedSender<Report>,
 }
@@ -210,8 +210,8 @@ fn attempt(setup: &Setup, worker: &mut dyn TaskWorker, run: Run) -> Result<RunEn
     match worker.run(&input, &limits).map_err(|error| error.to_string())? {
         Outcome::Finished(finished) => {
             let result = task_result(&finished);
-            let mut shelf = setup.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-            shelf.put(run.attempt, result.output, &finished.bundle).map_err(|error| error.to_string())?;
+            let mut vault = setup.vault.lock().unwrap_or_else(PoisonError::into_inner);
+            vault.put(run.attempt, result.output, &finished.bundle).map_err(|error| error.to_string())?;
             let wall_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
             Ok(RunEnd::Finished { result, wall_us })
         }

@@ -16,7 +16,7 @@ mod provide;
 mod sandbox;
 pub mod schedule;
 mod secrets;
-mod shelf;
+mod vault;
 
 pub use driver::{Driver, ProvideError};
 pub use fault::Fault;
@@ -27,4 +27,4 @@ pub use sandbox::{
     task_result,
 };
 pub use secrets::Secrets;
-pub use shelf::ShelfError;
+pub use vault::VaultError;

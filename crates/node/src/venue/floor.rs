@@ -9,7 +9,7 @@ use crate::{
 use market::{
     engine::{Applied, Engine, State},
     event::{Audience, Event},
-    id::{MachineId, OrderId},
+    id::{JobId, MachineId, OrderId},
     key::{PublicKey, SecretKey},
     log::{Head, PublicLog, SignedHead},
     order::OrderKind,
@@ -188,10 +188,14 @@ impl Floor {
         self.settled.clear();
     }
 
-    /// Jobs that the market has forgotten got their receipts long ago.
-    pub(super) fn drop_receipts_of_forgotten(&mut self) {
-        let jobs = &self.engine.state().jobs;
-        self.settled.retain(|settled| jobs.get(settled.body.job).is_some());
+    /// The jobs that were settled since this was asked last, and have no receipts yet.
+    pub(super) fn take_settled(&mut self) -> Vec<Settled> {
+        std::mem::take(&mut self.settled)
+    }
+
+    /// These jobs get their receipts with the next ones.
+    pub(super) fn owe_receipts(&mut self, settled: Vec<Settled>) {
+        self.settled.extend(settled);
     }
 
     /// The receipts of the jobs that were settled since this was asked last, under the newest head.
@@ -248,10 +252,17 @@ impl Floor {
 
 /// A job whose receipt waits for the head that proves it.
 #[derive(Debug)]
-struct Settled {
+pub(super) struct Settled {
     body: ReceiptBody,
     leaf: String,
     index: u64,
+}
+
+impl Settled {
+    /// The job.
+    pub(super) fn job(&self) -> JobId {
+        self.body.job
+    }
 }
 
 /// The story of a job, at the moment of its settlement: later the market forgets it.

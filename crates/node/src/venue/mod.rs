@@ -36,7 +36,7 @@ use liveness::Liveness;
 use market::{
     command::Command,
     effect::{Effect, EffectId},
-    id::MachineId,
+    id::{JobId, MachineId},
     key::{PublicKey, SecretKey},
     log::SignedHead,
     receipt::Receipt,
@@ -130,17 +130,24 @@ pub trait Archive {
     /// How many it has. A snapshot that begins later is not used: the entries before it could not be made again.
     fn entries(&self) -> u64;
 
+    /// Whether it has the receipt of a job. One that it lacks is made again by a replay that goes through the settlement.
+    fn has_receipt(&self, job: JobId) -> bool;
+
     /// An entry that a replay went through; it may be there already.
     fn add(&mut self, leaf: Leaf);
 }
 
-/// Keeps nothing.
+/// Keeps nothing, and misses nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct NoArchive;
 
 impl Archive for NoArchive {
     fn entries(&self) -> u64 {
         u64::MAX
+    }
+
+    fn has_receipt(&self, _: JobId) -> bool {
+        true
     }
 
     fn add(&mut self, _: Leaf) {}

@@ -37,7 +37,7 @@ pub enum Duty {
         /// Over how much.
         amount_msat: Msat,
     },
-    /// Ask whether an invoice was paid.
+    /// Ask whether an invoice was paid. One that the node calls expired is never paid, and not asked about again.
     Watch {
         /// Which top-up.
         topup: TopupId,
@@ -45,8 +45,6 @@ pub enum Duty {
         payment_hash: PaymentHash,
         /// Over how much.
         amount_msat: Msat,
-        /// Whether it is said to have expired; money that comes all the same is taken.
-        is_expired: bool,
     },
     /// Pay a withdrawal, or ask what became of it.
     Pay {
@@ -63,15 +61,12 @@ pub enum Duty {
 
 /// Everything that is outstanding.
 pub fn outstanding(state: &State) -> Vec<Duty> {
-    let topups = state.topups.iter().filter_map(|(topup, row)| match &row.invoice {
-        None if row.is_expired => None,
-        None => Some(Duty::Invoice { topup, amount_msat: row.amount_msat }),
-        Some(invoice) => Some(Duty::Watch {
-            topup,
-            payment_hash: invoice.payment_hash,
-            amount_msat: row.amount_msat,
-            is_expired: row.is_expired,
-        }),
+    let topups = state.topups.iter().filter(|(_, row)| !row.is_expired);
+    let topups = topups.map(|(topup, row)| match &row.invoice {
+        None => Duty::Invoice { topup, amount_msat: row.amount_msat },
+        Some(invoice) => {
+            Duty::Watch { topup, payment_hash: invoice.payment_hash, amount_msat: row.amount_msat }
+        }
     });
     let withdrawals = state.withdrawals.iter().map(|(withdrawal, row)| Duty::Pay {
         withdrawal,
@@ -90,16 +85,11 @@ pub fn outstanding(state: &State) -> Vec<Duty> {
 pub async fn carry_out(node: &dyn LightningNode, duty: &Duty) -> Option<Command> {
     match duty {
         Duty::Invoice { topup, amount_msat } => invoice(node, *topup, *amount_msat).await,
-        Duty::Watch { topup, payment_hash, amount_msat, is_expired } => {
+        Duty::Watch { topup, payment_hash, amount_msat } => {
             let outcome = match node.invoice(*payment_hash).await.ok()?? {
                 InvoiceState::Paid { .. } => TopUpOutcome::Received { amount_msat: *amount_msat },
-                InvoiceState::Expired | InvoiceState::Cancelled if !is_expired => TopUpOutcome::Expired,
-                InvoiceState::Expired
-                | InvoiceState::Cancelled
-                | InvoiceState::Open
-                | InvoiceState::Held { .. } => {
-                    return None;
-                }
+                InvoiceState::Expired | InvoiceState::Cancelled => TopUpOutcome::Expired,
+                InvoiceState::Open | InvoiceState::Held { .. } => return None,
             };
             Some(Command::TopUpOutcome { topup: *topup, outcome })
         }

@@ -15,7 +15,7 @@ use market::{
 use std::{io, path::Path};
 
 /// The version of a snapshot's encoding: of the state's, the log's, and what holds both.
-const SNAPSHOT_FORMAT: u32 = 1;
+const SNAPSHOT_FORMAT: u32 = 2;
 
 /// What a recovery did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,7 +177,6 @@ pub(super) fn recover<J: Journal>(
     };
     let rest = journal.read(Position(floor.position()).next());
     replay_rest(&mut floor, rest, &mut report, &mut archive)?;
-    floor.drop_receipts_of_forgotten();
     Ok((floor, report))
 }
 
@@ -187,13 +186,16 @@ fn replay_rest(
     report: &mut RecoveryReport,
     archive: &mut impl Archive,
 ) -> Result<(), RecoverError> {
+    let mut owed = Vec::new();
     for entry in entries {
         let entry = entry?;
         let events = replay_entry(floor, &entry)?;
         floor.release(entry.position.0, &events);
         floor.take_leaves().into_iter().for_each(|leaf| archive.add(leaf));
+        owed.extend(floor.take_settled().into_iter().filter(|settled| !archive.has_receipt(settled.job())));
         report.replayed += 1;
     }
+    floor.owe_receipts(owed);
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! What a machine must not forget: results that it has committed to, with their outputs, and its sealed bids.
+//! What a machine must not lose: results that it has committed to, with their outputs, and its sealed bids.
 //!
 //! A log of JSON lines says what is kept; outputs are files under their digest. Nothing is synced: this guards against
 //! the end of the process, not of the power. After a power cut an unrevealed result is unpaid, nothing worse.
@@ -16,9 +16,9 @@ use std::{
 /// The log is written anew when it has this many lines more than there is to say.
 const SLACK_LINES: usize = 20_000;
 
-/// The shelf of one machine.
+/// The vault of one machine.
 #[derive(Debug)]
-pub(super) struct Shelf {
+pub(super) struct Vault {
     folder: PathBuf,
     log: File,
     lines: usize,
@@ -32,7 +32,7 @@ pub(super) struct Shelf {
 /// The state folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot use `{}`: {source}; check the folder's permissions and free space", path.display())]
-pub struct ShelfError {
+pub struct VaultError {
     path: PathBuf,
     source: io::Error,
 }
@@ -44,10 +44,10 @@ enum Line {
     Forget(Vec<KeptKey>),
 }
 
-impl Shelf {
-    /// Opens the shelf and says what is on it. Outputs that nothing refers to are removed.
-    pub(super) fn open(folder: &Path) -> Result<(Shelf, Vec<Kept>), ShelfError> {
-        let failed = |source| ShelfError { path: folder.to_owned(), source };
+impl Vault {
+    /// Opens the vault and says what is in it. Outputs that nothing refers to are removed.
+    pub(super) fn open(folder: &Path) -> Result<(Vault, Vec<Kept>), VaultError> {
+        let failed = |source| VaultError { path: folder.to_owned(), source };
         fs::create_dir_all(folder.join("outputs")).map_err(failed)?;
         let path = log_path(folder);
         let kept = match fs::read_to_string(&path) {
@@ -56,7 +56,7 @@ impl Shelf {
             Err(error) => return Err(failed(error)),
         };
         let log = rewrite(folder, &kept).map_err(failed)?;
-        let mut shelf = Shelf {
+        let mut vault = Vault {
             folder: folder.to_owned(),
             log,
             lines: 0,
@@ -64,21 +64,21 @@ impl Shelf {
             outputs: BTreeMap::new(),
             uses: BTreeMap::new(),
         };
-        let items: Vec<Kept> = shelf.kept.values().copied().collect();
+        let items: Vec<Kept> = vault.kept.values().copied().collect();
         for item in &items {
             if let Kept::Result { attempt, result } = item {
-                shelf.refer(*attempt, result.output);
+                vault.refer(*attempt, result.output);
             }
         }
-        shelf.sweep().map_err(failed)?;
-        Ok((shelf, items))
+        vault.sweep().map_err(failed)?;
+        Ok((vault, items))
     }
 
     /// Stores the output of an attempt.
-    pub(super) fn put(&mut self, attempt: AttemptId, output: Digest, bytes: &[u8]) -> Result<(), ShelfError> {
+    pub(super) fn put(&mut self, attempt: AttemptId, output: Digest, bytes: &[u8]) -> Result<(), VaultError> {
         if self.refer(attempt, output) {
             let path = self.output_path(output);
-            fs::write(&path, bytes).map_err(|source| ShelfError { path, source })?;
+            fs::write(&path, bytes).map_err(|source| VaultError { path, source })?;
         }
         Ok(())
     }
@@ -90,13 +90,13 @@ impl Shelf {
     }
 
     /// Writes down what must not be forgotten.
-    pub(super) fn keep(&mut self, items: Vec<Kept>) -> Result<(), ShelfError> {
+    pub(super) fn keep(&mut self, items: Vec<Kept>) -> Result<(), VaultError> {
         self.kept.extend(items.iter().map(|item| (item.key(), *item)));
         self.append(&Line::Keep(items))
     }
 
     /// Writes down what may be forgotten, and removes its outputs.
-    pub(super) fn forget(&mut self, keys: Vec<KeptKey>) -> Result<(), ShelfError> {
+    pub(super) fn forget(&mut self, keys: Vec<KeptKey>) -> Result<(), VaultError> {
         for key in &keys {
             self.kept.remove(key);
             if let KeptKey::Result(attempt) = key
@@ -108,8 +108,8 @@ impl Shelf {
         self.append(&Line::Forget(keys))
     }
 
-    fn append(&mut self, line: &Line) -> Result<(), ShelfError> {
-        let failed = |source| ShelfError { path: log_path(&self.folder), source };
+    fn append(&mut self, line: &Line) -> Result<(), VaultError> {
+        let failed = |source| VaultError { path: log_path(&self.folder), source };
         write_line(&mut self.log, line).map_err(failed)?;
         self.lines += 1;
         if self.lines > self.kept.len() + SLACK_LINES {
@@ -203,41 +203,41 @@ mod tests {
     #[test]
     fn a_restart_finds_what_was_kept_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut shelf, items) = Shelf::open(folder.path()).unwrap();
+        let (mut vault, items) = Vault::open(folder.path()).unwrap();
         assert_eq!(items, []);
         for (attempt, bytes) in [(1, b"one"), (2, b"two"), (3, b"one"), (4, b"odd")] {
-            shelf.put(AttemptId(attempt), Digest::of(bytes), bytes).unwrap();
+            vault.put(AttemptId(attempt), Digest::of(bytes), bytes).unwrap();
         }
-        shelf.keep(vec![result(1, b"one"), result(2, b"two")]).unwrap();
-        shelf.keep(vec![result(3, b"one")]).unwrap();
-        shelf.forget(vec![KeptKey::Result(AttemptId(1)), KeptKey::Result(AttemptId(2))]).unwrap();
-        drop(shelf);
-        let (shelf, items) = Shelf::open(folder.path()).unwrap();
+        vault.keep(vec![result(1, b"one"), result(2, b"two")]).unwrap();
+        vault.keep(vec![result(3, b"one")]).unwrap();
+        vault.forget(vec![KeptKey::Result(AttemptId(1)), KeptKey::Result(AttemptId(2))]).unwrap();
+        drop(vault);
+        let (vault, items) = Vault::open(folder.path()).unwrap();
         assert_eq!(items, [result(3, b"one")]);
-        assert_eq!(shelf.output(Digest::of(b"one")), Some(b"one".to_vec()));
+        assert_eq!(vault.output(Digest::of(b"one")), Some(b"one".to_vec()));
         assert_eq!(fs::read_dir(folder.path().join("outputs")).unwrap().count(), 1, "never kept: swept");
     }
 
     #[test]
     fn a_log_that_was_cut_off_keeps_what_came_before() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut shelf, _) = Shelf::open(folder.path()).unwrap();
-        shelf.keep(vec![result(1, b"one")]).unwrap();
-        shelf.keep(vec![result(2, b"two")]).unwrap();
-        drop(shelf);
+        let (mut vault, _) = Vault::open(folder.path()).unwrap();
+        vault.keep(vec![result(1, b"one")]).unwrap();
+        vault.keep(vec![result(2, b"two")]).unwrap();
+        drop(vault);
         let path = log_path(folder.path());
         let text = fs::read(&path).unwrap();
         fs::write(&path, &text[..text.len() - 9]).unwrap();
-        let (_, items) = Shelf::open(folder.path()).unwrap();
+        let (_, items) = Vault::open(folder.path()).unwrap();
         assert_eq!(items, [result(1, b"one")]);
     }
 
     #[test]
     fn a_damaged_output_is_not_given_out() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut shelf, _) = Shelf::open(folder.path()).unwrap();
-        shelf.put(AttemptId(1), Digest::of(b"one"), b"one").unwrap();
-        fs::write(shelf.output_path(Digest::of(b"one")), b"ONE").unwrap();
-        assert_eq!(shelf.output(Digest::of(b"one")), None);
+        let (mut vault, _) = Vault::open(folder.path()).unwrap();
+        vault.put(AttemptId(1), Digest::of(b"one"), b"one").unwrap();
+        fs::write(vault.output_path(Digest::of(b"one")), b"ONE").unwrap();
+        assert_eq!(vault.output(Digest::of(b"one")), None);
     }
 }
