@@ -1,10 +1,11 @@
 //! Finding the cheapest offers that match, among millions, without looking at those that cannot.
 //!
-//! An [`OfferIndex`] is derived from the state and never stored. It keeps offers on shelves: one shelf for each role,
-//! unit, region and GPU model. Every offer also stands on the shelf for any region, and on those for any GPU model, so
-//! that one search is one shelf, however many regions and models there are. A shelf keeps one bucket for each size —
-//! isolation, and the powers of two that GPUs, CPU and memory reach — and a bucket is sorted by price. A search skips
-//! the buckets that are too small and merges the others, dearer offers untouched.
+//! An [`OfferIndex`] is derived from the state and never stored. Offers of one kind — role, unit, region, GPU model, and a
+//! size: isolation, and the powers of two that GPUs, CPU and memory reach — share a bucket, sorted by price. What a search
+//! asks for is a shelf: it lists its buckets by the cheapest offer of each. Every bucket is also on the shelf for any
+//! region, and on those for any GPU model, so that one search is one shelf of each size, however many regions and models
+//! there are. A search skips the shelves that are too small, and opens a bucket only when its cheapest offer is next.
+//! An offer that comes or goes touches its bucket, and the shelves only if it is the cheapest there.
 
 mod mismatch;
 mod price;
@@ -17,16 +18,20 @@ use crate::{
     id::OfferId,
     name::Name,
     offer::{OfferRole, OfferTerms},
+    order::Needs,
     resources::{Isolation, Resources},
     units::{Rate, Unit},
 };
 use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, BinaryHeap, btree_set},
+    collections::{BTreeMap, BTreeSet, btree_map, btree_set},
+    num::NonZeroU64,
 };
 
-/// Offers of one size, by price and age.
+/// Offers of one kind, by price and age.
 type Bucket = BTreeSet<Entry>;
+
+/// Buckets by the cheapest offer of each.
+type Shelf = BTreeMap<Entry, Kind>;
 
 /// An offer's place in a bucket: both halves of its price key (a `u128` would be padded to half as much again), and itself.
 type Entry = (u64, u64, OfferId);
@@ -39,7 +44,8 @@ fn entry(rate: &Rate, id: OfferId) -> Entry {
 /// Offers by what they are for, what they have and what they ask. See the [module documentation](self).
 #[derive(Debug, Default)]
 pub struct OfferIndex {
-    shelves: BTreeMap<Shelf, BTreeMap<Size, Bucket>>,
+    buckets: BTreeMap<Kind, Bucket>,
+    shelves: BTreeMap<Kind, Shelf>,
     offers: usize,
 }
 
@@ -51,32 +57,49 @@ impl OfferIndex {
 
     /// Adds an offer; one that is there already changes nothing.
     pub fn insert(&mut self, id: OfferId, terms: &OfferTerms) {
-        let entry = entry(&terms.rate, id);
-        let mut is_new = false;
-        for shelf in Shelf::all_of(terms) {
-            let size = Size::on(&shelf, &terms.resources, terms.isolation);
-            is_new |= self.shelves.entry(shelf).or_default().entry(size).or_default().insert(entry);
+        let (kind, entry) = (Kind::of(terms), entry(&terms.rate, id));
+        let bucket = self.buckets.entry(kind).or_default();
+        let cheapest = bucket.first().copied();
+        if !bucket.insert(entry) {
+            return;
         }
-        self.offers += usize::from(is_new);
+        self.offers += 1;
+        if cheapest.is_none_or(|cheapest| entry < cheapest) {
+            self.show(kind, cheapest, Some(entry));
+        }
     }
 
     /// Takes an offer out, given the terms that it was inserted with; one that is not there changes nothing.
     pub fn remove(&mut self, id: OfferId, terms: &OfferTerms) {
-        let entry = entry(&terms.rate, id);
-        let mut was_there = false;
-        for shelf in Shelf::all_of(terms) {
-            let size = Size::on(&shelf, &terms.resources, terms.isolation);
-            let Some(buckets) = self.shelves.get_mut(&shelf) else { continue };
-            let Some(bucket) = buckets.get_mut(&size) else { continue };
-            was_there |= bucket.remove(&entry);
-            if bucket.is_empty() {
-                buckets.remove(&size);
+        let (kind, entry) = (Kind::of(terms), entry(&terms.rate, id));
+        let Some(bucket) = self.buckets.get_mut(&kind) else { return };
+        if !bucket.remove(&entry) {
+            return;
+        }
+        self.offers -= 1;
+        let cheapest = bucket.first().copied();
+        if cheapest.is_none() {
+            self.buckets.remove(&kind);
+        }
+        if cheapest.is_none_or(|cheapest| entry < cheapest) {
+            self.show(kind, Some(entry), cheapest);
+        }
+    }
+
+    /// Moves a bucket on its shelves, when its cheapest offer was `before` and is `now`.
+    fn show(&mut self, bucket: Kind, before: Option<Entry>, now: Option<Entry>) {
+        for kind in bucket.shelves() {
+            let shelf = self.shelves.entry(kind).or_default();
+            if let Some(before) = before {
+                shelf.remove(&before);
             }
-            if buckets.is_empty() {
-                self.shelves.remove(&shelf);
+            if let Some(now) = now {
+                shelf.insert(now, bucket);
+            }
+            if shelf.is_empty() {
+                self.shelves.remove(&kind);
             }
         }
-        self.offers -= usize::from(was_there);
     }
 
     /// How many offers are in it.
@@ -106,59 +129,75 @@ impl OfferIndex {
 
     /// The offers in buckets that are large enough, up to the ceiling, by price and age.
     fn merged(&self, wanted: &Wanted<'_>) -> Merged<'_> {
-        let shelf = Shelf::wanted(wanted);
-        let least = Size::on(&shelf, &wanted.needs.resources, wanted.needs.isolation);
+        let least = Kind::wanted(wanted);
         let dearest = entry(wanted.ceiling, OfferId(u64::MAX));
-        let mut merged = Merged { heads: BinaryHeap::new(), buckets: Vec::new() };
-        let buckets = self.shelves.get(&shelf).into_iter().flatten();
-        for (_, bucket) in buckets.filter(|(size, _)| size.may_hold(&least)) {
-            merged.buckets.push(bucket.range(..=dearest));
-            merged.advance(merged.buckets.len() - 1);
+        let mut merged = Merged { index: self, dearest, next: BTreeMap::new() };
+        let same = self.shelves.range(least..).take_while(|(kind, _)| kind.differs_in_size_only(&least));
+        for (_, shelf) in same.filter(|(kind, _)| kind.size.may_hold(&least.size)) {
+            merged.add_shelf(shelf.iter());
         }
         merged
     }
 }
 
-/// What every offer on a shelf has in common. Names stand as their fingerprints: two names with the same one would share
-/// a shelf, which costs a search some looks and changes nothing that it finds.
+/// What offers have in common that share a bucket, or whose buckets share a shelf. Names stand as their fingerprints: two
+/// names with the same one would share a bucket, which costs a search some looks and changes nothing that it finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Shelf {
+struct Kind {
+    /// None: the shelf for all regions.
+    region: Option<NonZeroU64>,
+    /// None: the bucket for offers without GPUs, the shelf for GPUs of any model, or none.
+    gpu_model: Option<NonZeroU64>,
     role: OfferRole,
     unit: Unit,
-    /// None: offers of all regions.
-    region: Option<u64>,
-    /// None: offers with GPUs of any model, or without.
-    gpu_model: Option<u64>,
+    // Comes last: the sizes of one shelf lie together.
+    size: Size,
 }
 
-impl Shelf {
-    /// The shelves that an offer stands on: two, or four when it has GPUs.
-    fn all_of(terms: &OfferTerms) -> impl Iterator<Item = Shelf> {
-        let OfferTerms { role, rate, region, resources, .. } = terms;
-        let (role, unit, region) = (*role, rate.unit, fingerprint(region));
-        let model = resources.gpus.as_ref().map(|gpus| fingerprint(&gpus.model));
-        let models = [None, model].into_iter().take(1 + usize::from(model.is_some()));
-        models.flat_map(move |gpu_model| {
-            [None, Some(region)].map(|region| Shelf { role, unit, region, gpu_model })
-        })
+impl Kind {
+    /// The bucket of an offer.
+    fn of(terms: &OfferTerms) -> Kind {
+        let OfferTerms { role, rate, region, resources, isolation, .. } = terms;
+        Kind::new(*role, rate.unit, Some(region), resources, *isolation)
     }
 
-    /// The shelf on which everything stands that can match.
-    fn wanted(wanted: &Wanted<'_>) -> Shelf {
-        let needs = wanted.needs;
-        Shelf {
-            role: wanted.role,
-            unit: wanted.ceiling.unit,
-            region: needs.region.as_ref().map(fingerprint),
-            gpu_model: needs.resources.gpus.as_ref().map(|gpus| fingerprint(&gpus.model)),
-        }
+    /// The shelf on which everything stands that can match, in the smallest size that will do.
+    fn wanted(wanted: &Wanted<'_>) -> Kind {
+        let Needs { region, resources, isolation, .. } = wanted.needs;
+        Kind::new(wanted.role, wanted.ceiling.unit, region.as_ref(), resources, *isolation)
+    }
+
+    fn new(
+        role: OfferRole,
+        unit: Unit,
+        region: Option<&Name>,
+        resources: &Resources,
+        isolation: Isolation,
+    ) -> Kind {
+        let gpu_model = resources.gpus.as_ref().map(|gpus| fingerprint(&gpus.model));
+        let size = Size::of(resources, isolation);
+        Kind { region: region.map(fingerprint), gpu_model, role, unit, size }
+    }
+
+    /// The shelves that a bucket stands on: two, or four when its offers have GPUs. Where any GPU model will do, GPUs do
+    /// not count.
+    fn shelves(self) -> impl Iterator<Item = Kind> {
+        let any_model =
+            Kind { gpu_model: None, size: Size { gpu_count: 0, gpu_memory: 0, ..self.size }, ..self };
+        let models = [any_model, self].into_iter().take(1 + usize::from(self.gpu_model.is_some()));
+        models.flat_map(|kind| [kind, Kind { region: None, ..kind }])
+    }
+
+    fn differs_in_size_only(&self, other: &Kind) -> bool {
+        Kind { size: other.size, ..*self } == *other
     }
 }
 
 /// FNV-1a (<http://www.isthe.com/chongo/tech/comp/fnv/>) of a name.
-fn fingerprint(name: &Name) -> u64 {
+fn fingerprint(name: &Name) -> NonZeroU64 {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    name.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, step)
+    let hash = name.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, step);
+    NonZeroU64::new(hash).unwrap_or(NonZeroU64::MAX)
 }
 
 /// How large the offers of a bucket are. Counts are kept as the number of their binary digits, so a bucket holds offers
@@ -166,17 +205,16 @@ fn fingerprint(name: &Name) -> u64 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Size {
     isolation: Isolation,
-    gpu_count: u32,
-    gpu_memory: u32,
-    cpu: u32,
-    memory: u32,
+    gpu_count: u8,
+    gpu_memory: u8,
+    cpu: u8,
+    memory: u8,
 }
 
 impl Size {
-    /// The size of something on a shelf; where any GPU model will do, GPUs do not count.
-    fn on(shelf: &Shelf, resources: &Resources, isolation: Isolation) -> Size {
-        let digits = |count: u64| u64::BITS - count.leading_zeros();
-        let gpus = resources.gpus.as_ref().filter(|_| shelf.gpu_model.is_some());
+    fn of(resources: &Resources, isolation: Isolation) -> Size {
+        let digits = |count: u64| (u64::BITS - count.leading_zeros()) as u8;
+        let gpus = resources.gpus.as_ref();
         Size {
             isolation,
             gpu_count: gpus.map_or(0, |gpus| digits(gpus.count.into())),
@@ -196,19 +234,33 @@ impl Size {
     }
 }
 
-/// Several buckets as one sorted sequence, read only as far as it is asked for.
+/// Shelves as one sorted sequence of offers, read only as far as it is asked for.
 struct Merged<'a> {
-    /// The cheapest entry of each bucket that was not given out, with the bucket's number.
-    heads: BinaryHeap<Reverse<(Entry, usize)>>,
-    /// What follows in each bucket.
-    buckets: Vec<btree_set::Range<'a, Entry>>,
+    index: &'a OfferIndex,
+    /// What follows the dearest entry that may be paid is of no use.
+    dearest: Entry,
+    /// The next entry of each source.
+    next: BTreeMap<Entry, Source<'a>>,
 }
 
-impl Merged<'_> {
-    /// Puts the next entry of a bucket among the heads.
-    fn advance(&mut self, bucket: usize) {
-        if let Some(entry) = self.buckets[bucket].next() {
-            self.heads.push(Reverse((*entry, bucket)));
+/// Where an entry comes from, and what follows there.
+enum Source<'a> {
+    /// It is the cheapest of a bucket that is not open; dearer buckets of its shelf follow.
+    Shelf { bucket: &'a Kind, others: btree_map::Iter<'a, Entry, Kind> },
+    /// It is from an open bucket, whose dearer offers follow.
+    Bucket(btree_set::Iter<'a, Entry>),
+}
+
+impl<'a> Merged<'a> {
+    fn add_shelf(&mut self, mut buckets: btree_map::Iter<'a, Entry, Kind>) {
+        if let Some((entry, bucket)) = buckets.next().filter(|(entry, _)| **entry <= self.dearest) {
+            self.next.insert(*entry, Source::Shelf { bucket, others: buckets });
+        }
+    }
+
+    fn add_bucket(&mut self, mut offers: btree_set::Iter<'a, Entry>) {
+        if let Some(entry) = offers.next().filter(|entry| **entry <= self.dearest) {
+            self.next.insert(*entry, Source::Bucket(offers));
         }
     }
 }
@@ -217,8 +269,18 @@ impl Iterator for Merged<'_> {
     type Item = OfferId;
 
     fn next(&mut self) -> Option<OfferId> {
-        let Reverse(((_, _, id), bucket)) = self.heads.pop()?;
-        self.advance(bucket);
+        let ((_, _, id), source) = self.next.pop_first()?;
+        match source {
+            Source::Bucket(offers) => self.add_bucket(offers),
+            Source::Shelf { bucket, others } => {
+                self.add_shelf(others);
+                if let Some(bucket) = self.index.buckets.get(bucket) {
+                    let mut offers = bucket.iter();
+                    offers.next(); // The one that is given out now.
+                    self.add_bucket(offers);
+                }
+            }
+        }
         Some(id)
     }
 }

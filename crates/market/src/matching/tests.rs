@@ -135,10 +135,10 @@ fn an_emptied_index_keeps_nothing() {
         OfferTerms { resources: Resources { gpus: gpus("h100", 8), ..terms(1).resources }, ..terms(1) };
     index.insert(OfferId(1), &with_gpus);
     index.insert(OfferId(1), &with_gpus);
-    assert_eq!((index.len(), index.shelves.len()), (1, 4));
+    assert_eq!((index.len(), index.buckets.len(), index.shelves.len()), (1, 1, 4));
     index.remove(OfferId(1), &with_gpus);
     index.remove(OfferId(1), &with_gpus);
-    assert!(index.is_empty() && index.shelves.is_empty());
+    assert!(index.is_empty() && index.buckets.is_empty() && index.shelves.is_empty());
 }
 
 #[test]
