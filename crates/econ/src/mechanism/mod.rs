@@ -1,2 +1,4 @@
 //! The mechanism lab.
+pub mod burn_mint;
+pub mod emission;
 pub mod yuma;
