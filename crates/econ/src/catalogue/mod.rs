@@ -2,20 +2,29 @@
 //!
 //! Where sources disagree every row stays: lookups give all of them, and answers show the range with the names.
 
+mod export;
+mod field;
+mod overlay;
+mod read;
 mod rows;
 
 use crate::{
     answer::{Figures, Provenance},
     money::{BtcRate, Usd},
 };
+pub use export::{ExportError, Format, Sheet, export, import};
+pub use field::{Column, Field, Rule};
+pub use overlay::{Change, ChangeKind, Overlay};
+pub use read::{Cells, Place, Problem, TableError, YOU};
 pub use rows::{
-    Assumption, Claim, CloudPrice, Hardware, MarketPrice, Mining, NetworkFigure, Rental, Row, Tariff,
+    Assumption, Benchmark, Claim, CloudPrice, Hardware, IdlePower, MarketPrice, Mining, NetworkFigure,
+    Rental, Row, Tariff, TokenPrice,
 };
 use rust_decimal::Decimal;
 use serde::Serialize;
 
 /// All tables.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Catalogue {
     /// Machines that a provider may own.
     pub hardware: Vec<Hardware>,
@@ -35,6 +44,12 @@ pub struct Catalogue {
     pub claims: Vec<Claim>,
     /// Rates and rules.
     pub assumptions: Vec<Assumption>,
+    /// How fast machines work.
+    pub benchmarks: Vec<Benchmark>,
+    /// What machines draw when idle.
+    pub idle_power: Vec<IdlePower>,
+    /// What tokens cost.
+    pub tokens: Vec<TokenPrice>,
 }
 
 /// A name that the catalogue does not have.
@@ -58,16 +73,6 @@ fn hint(nearest: &Option<String>, known: &[String]) -> String {
     }
 }
 
-/// Text of a table that cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("{table}: {source}")]
-pub struct TableError {
-    /// Which table.
-    pub table: &'static str,
-    /// Where, and what is wrong.
-    pub source: csv::Error,
-}
-
 impl Catalogue {
     /// The catalogue that comes with the program.
     pub fn embedded() -> Result<Catalogue, TableError> {
@@ -81,6 +86,9 @@ impl Catalogue {
             networks: read(include_str!("../../data/networks.csv"))?,
             claims: read(include_str!("../../data/claims.csv"))?,
             assumptions: read(include_str!("../../data/assumptions.csv"))?,
+            benchmarks: read(include_str!("../../data/benchmarks.csv"))?,
+            idle_power: read(include_str!("../../data/idle-power.csv"))?,
+            tokens: read(include_str!("../../data/tokens.csv"))?,
         })
     }
 
@@ -127,6 +135,23 @@ impl Catalogue {
         Ok(row.value)
     }
 
+    /// What the vendor says that this machine draws when idle, where it says so.
+    pub fn idle_power(&self, hardware: &str) -> Option<&IdlePower> {
+        self.idle_power.iter().find(|row| row.hardware.eq_ignore_ascii_case(hardware))
+    }
+
+    /// How fast this machine works.
+    pub fn benchmarks_of(&self, hardware: &str) -> impl Iterator<Item = &Benchmark> {
+        self.benchmarks.iter().filter(move |row| row.hardware.eq_ignore_ascii_case(hardware))
+    }
+
+    /// What a token costs.
+    pub fn token(&self, symbol: &str) -> Result<&TokenPrice, Unknown> {
+        let known = || self.tokens.iter().map(|row| row.token.clone());
+        let found = self.tokens.iter().find(|row| row.token.eq_ignore_ascii_case(symbol));
+        found.ok_or_else(|| unknown("price of the token", symbol, known()))
+    }
+
     /// The prices at clouds for an accelerator; `A100` finds every A100.
     pub fn cloud_prices_of(&self, gpu: &str) -> impl Iterator<Item = &CloudPrice> {
         self.cloud_prices.iter().filter(move |row| is_gpu(&row.gpu, gpu))
@@ -166,10 +191,10 @@ pub fn unknown(kind: &'static str, asked: &str, known: impl Iterator<Item = Stri
     Unknown { kind, asked: asked.to_owned(), nearest, known }
 }
 
+/// A table that comes with the program. Its dates pass even where the clock of the machine stands back.
 fn read<R: Row>(text: &str) -> Result<Vec<R>, TableError> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
-    let rows: Result<Vec<R>, csv::Error> = reader.deserialize().collect();
-    rows.map_err(|source| TableError { table: R::TABLE, source })
+    let accepted = read::accept::<R>(&read::csv_rows(R::TABLE, text)?, None)?;
+    Ok(accepted.into_iter().map(|accepted| accepted.row).collect())
 }
 
 #[cfg(test)]
@@ -182,6 +207,13 @@ mod tests {
         assert_eq!(catalogue.hardware.len(), 7);
         assert_eq!(catalogue.claims.len(), 24);
         assert_eq!(catalogue.btc_rate().unwrap().usd_per_btc, Decimal::from(70_000));
+    }
+
+    #[test]
+    fn a_token_costs_what_its_network_says() {
+        let catalogue = Catalogue::embedded().unwrap();
+        let by_network = catalogue.network("Bittensor", "token_price", &mut Figures::default()).unwrap();
+        assert_eq!(catalogue.token("tao").unwrap().usd, Usd(by_network));
     }
 
     #[test]
