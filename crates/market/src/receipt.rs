@@ -13,7 +13,9 @@ use crate::{
     lease::{CloseReason, Settlement},
     log::{InclusionProof, SignedHead, verify_inclusion},
     name::Name,
+    rules::Rules,
     units::{Msat, Rate, TimeMs, Unit},
+    verify::Deterrence,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -25,7 +27,7 @@ pub const DOMAIN: &str = "gristmill 2026 receipt v1";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiptBody {
-    /// Format version: 1, or 2 when the venue paid something.
+    /// Format version: 2 when it names a demanded bond or what the venue paid, else 1.
     pub v: u32,
     /// The venue.
     pub venue: PublicKey,
@@ -60,6 +62,9 @@ pub struct ReceiptBody {
     /// What the venue added to it, because it withheld audit links of the job.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub venue_paid_msat: Msat,
+    /// The bond that the order demanded of providers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_bond_msat: Option<Msat>,
     /// What was paid, fees included.
     pub paid_msat: Msat,
     /// What came back to the buyer.
@@ -171,9 +176,12 @@ impl ReceiptBody {
             outcome: task.outcome.unwrap_or_else(|| panic!("{job} is settled before its tasks are finished")),
             attempts: task.judged.clone(),
         });
+        let terms = &state.order(row.order).terms;
+        let names_bond = Rules::version(state.rules_version).is_some_and(|rules| rules.receipts_name_bond);
+        let min_bond_msat = names_bond.then_some(terms.needs.min_bond_msat);
         let venue_paid_msat = state.venue_paid(job);
         ReceiptBody {
-            v: if is_zero(&venue_paid_msat) { 1 } else { 2 },
+            v: if min_bond_msat.is_none() && is_zero(&venue_paid_msat) { 1 } else { 2 },
             venue: state.venue,
             job,
             order: row.order,
@@ -188,13 +196,30 @@ impl ReceiptBody {
             position: state.position + 1,
             rules_version: state.rules_version,
             outcome,
-            budget_msat: state.order(row.order).terms.budget_msat,
+            budget_msat: terms.budget_msat,
             venue_paid_msat,
+            min_bond_msat,
             paid_msat: row.paid_msat,
             refunded_msat,
             leases: row.leases.iter().map(lease_receipt).collect(),
             tasks: tasks.collect(),
         }
+    }
+
+    /// What the terms of the order promised to stand against cheating on any of its tasks: the least share of audits, the
+    /// demanded bond, nothing withheld yet, and the dearest task. Older receipts do not name the bond: none is counted.
+    pub fn deterrence(&self) -> Deterrence {
+        let floor_ppm = match self.verification {
+            Verification::Audit { floor_ppm } => floor_ppm,
+            Verification::None | Verification::Replicas { .. } => 0,
+        };
+        let by_time =
+            self.leases.iter().filter(|lease| lease.rate.unit == Unit::Ms && lease.books.accepted > 0);
+        let by_time = by_time.map(|lease| lease.books.paid_msat.0.div_ceil(lease.books.accepted.into()));
+        let attempts = self.tasks.iter().flat_map(|task| &task.attempts);
+        let gain_msat = attempts.map(|attempt| attempt.paid_msat.0).chain(by_time).max().unwrap_or(0);
+        let bond_msat = self.min_bond_msat.unwrap_or(Msat::ZERO);
+        Deterrence::new(&self.verification, floor_ppm, Msat::ZERO, bond_msat, Msat(gain_msat))
     }
 
     /// The digest that is signed and announced: BLAKE3 of the JSON.

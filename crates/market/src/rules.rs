@@ -41,6 +41,8 @@ pub struct Rules {
     /// Whether a venue that withholds its audit link pays for auditing the batch. Under rules without it the job's budget
     /// pays, whoever withheld.
     pub venue_pays_withheld: bool,
+    /// Whether receipts name the bond that the order demanded, so that whoever reads one sees what deterred cheating.
+    pub receipts_name_bond: bool,
 }
 
 /// The rules of the first version.
@@ -62,6 +64,7 @@ const V1: Rules = Rules {
     attempts_per_lease_max: 4_096,
     match_search_max: 65_536,
     venue_pays_withheld: false,
+    receipts_name_bond: false,
 };
 
 /// Version 2: the same market with a tighter grace for lost machines, for venues whose machines are close by (and the
@@ -69,11 +72,11 @@ const V1: Rules = Rules {
 const V2: Rules =
     Rules { version: 2, claim_grace_ms: 10_000, lost_grace_ms: 3_000, replica_claim_ms: 4_000, ..V1 };
 
-/// Version 3: as version 1, but the venue pays when it withholds its audit link.
-const V3: Rules = Rules { version: 3, venue_pays_withheld: true, ..V1 };
+/// Version 3: as version 1, but the venue pays when it withholds its audit link, and receipts name the bond.
+const V3: Rules = Rules { version: 3, venue_pays_withheld: true, receipts_name_bond: true, ..V1 };
 
-/// Version 4: as version 2, but the venue pays when it withholds its audit link.
-const V4: Rules = Rules { version: 4, venue_pays_withheld: true, ..V2 };
+/// Version 4: the times of version 2, with what version 3 brought.
+const V4: Rules = Rules { version: 4, venue_pays_withheld: true, receipts_name_bond: true, ..V2 };
 
 impl Rules {
     /// The rules that every journal begins under, until its first `activate_rules`.

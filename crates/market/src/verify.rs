@@ -4,11 +4,15 @@
 //! reveal the next link of a hash chain ([`Chain`]) that they anchored before anybody worked; the [`seed`] is a hash
 //! over both links and the batch root, so nobody could choose it. The seed says which tasks are audited
 //! ([`is_audited`]) and who runs their replicas ([`draw`]). Only when the replicas are committed as well are the
-//! results revealed, and [`judge`] says what they prove.
+//! results revealed, and [`judge`] says what they prove. Whether cheating pays for all that is [`Deterrence`].
+
+mod deterrence;
+
+pub use deterrence::{Deterrence, Stakes, deterrence, task_usage};
 
 use crate::{
     id::{AttemptId, Digest, PartyId},
-    units::{Msat, PPM, Rounding, big_u64, mul_div},
+    units::{PPM, big_u64},
 };
 use serde::{Deserialize, Serialize};
 
@@ -204,19 +208,6 @@ pub fn judge(results: &[TaskResult], needed: u8, limit: u8) -> Judgement {
     }
 }
 
-/// What a cheat on one task must gain for it to pay, in expectation: `p·d·(1−r)·(R+S)`.
-///
-/// `p` is the share of tasks that is checked, `d` the probability that a check finds a wrong result, `r` the probability
-/// that whoever checks is in league with the cheat (all in parts per million), `R` the pay still withheld and `S` the
-/// bond: both are lost. Cheating loses while what it saves, at most the price of the task, is below this. Rounded down,
-/// so that nobody is promised more than there is.
-pub fn deterrence(p_ppm: u32, d_ppm: u32, r_ppm: u32, withheld: Msat, bond: Msat) -> Msat {
-    let share = |value: u64, ppm: u64| mul_div(value, ppm.min(PPM), PPM, Rounding::Down).unwrap_or(0);
-    let at_stake = withheld.0.saturating_add(bond.0);
-    let checked = share(share(at_stake, p_ppm.into()), d_ppm.into());
-    Msat(share(checked, PPM.saturating_sub(r_ppm.into()))).min(Msat::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,14 +262,5 @@ mod tests {
         assert!((2_300..2_700).contains(&audited), "{audited} of 10000 at a quarter");
         assert!((0..100).all(|task| is_audited(&Digest([5; 32]), task, 1_000_000)));
         assert!((0..100).all(|task| !is_audited(&Digest([5; 32]), task, 0)));
-    }
-
-    #[test]
-    fn deterrence_is_the_formula_and_never_more_than_is_at_stake() {
-        let stake = (Msat(40_000), Msat(60_000));
-        assert_eq!(deterrence(100_000, 1_000_000, 0, stake.0, stake.1), Msat(10_000));
-        assert_eq!(deterrence(500_000, 500_000, 200_000, stake.0, stake.1), Msat(20_000));
-        assert_eq!(deterrence(1_000_000, 1_000_000, 0, stake.0, stake.1), Msat(100_000));
-        assert_eq!(deterrence(1_000_000, 1_000_000, 1_000_000, stake.0, stake.1), Msat(0));
     }
 }

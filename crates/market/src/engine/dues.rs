@@ -15,11 +15,7 @@ use super::{
     state::{JobPhase, VenueDue},
 };
 use crate::{
-    event::Event,
-    id::JobId,
-    ledger::Account,
-    rejection::Rejection,
-    units::{Msat, Unit},
+    event::Event, id::JobId, ledger::Account, rejection::Rejection, units::Msat, verify::task_usage,
 };
 
 impl Engine {
@@ -27,11 +23,7 @@ impl Engine {
     pub(super) fn charge_venue(&mut self, job: JobId, round: u32, replicas: u64) {
         let row = self.state.job(job);
         let terms = &self.state.order(row.order).terms;
-        let usage = match terms.ceiling.unit {
-            Unit::Task => 1,
-            Unit::Fuel => row.spec.limits.fuel,
-            Unit::Ms => row.mean_task_ms,
-        };
+        let usage = task_usage(terms.ceiling.unit, &row.spec.limits, row.mean_task_ms);
         let price = terms.ceiling.ceiling(usage).and_then(|replica| replica.times(replicas));
         // More than its budget the buyer could not have paid either.
         let amount_msat = price.map_or(terms.budget_msat, |price| price.min(terms.budget_msat));

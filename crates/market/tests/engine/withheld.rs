@@ -14,6 +14,7 @@ use market::{
     rejection::Rejection,
     rules::Rules,
     units::{Msat, Rate},
+    verify::Deterrence,
 };
 
 const AUDIT: Verification = Verification::Audit { floor_ppm: 0 };
@@ -258,7 +259,8 @@ fn a_job_that_the_buyer_ended_charges_nobody() {
 #[test]
 fn nobody_gives_the_operator_more_than_it_has() {
     let (mut world, _, _, buyer) = paying(0);
-    let fund = |world: &mut World, key, msat| world.apply(key, Command::FundVenue { amount_msat: Msat(msat) });
+    let fund =
+        |world: &mut World, key, msat| world.apply(key, Command::FundVenue { amount_msat: Msat(msat) });
     let refused = fund(&mut world, buyer.key.public(), 1_000_001).unwrap_err();
     assert!(matches!(refused, Rejection::InsufficientFunds { .. }), "{refused:?}");
     assert!(matches!(fund(&mut world, buyer.key.public(), 0), Err(Rejection::Flaw(_))));
@@ -294,4 +296,29 @@ fn a_receipt_adds_up_with_what_the_venue_paid_and_not_without() {
     assert_eq!(read, body);
     let hushed = ReceiptBody { venue_paid_msat: Msat::ZERO, ..body };
     assert!(matches!(proven(&world, hushed).verify(None), Err(BadReceipt::Sums(_))));
+}
+
+#[test]
+fn a_receipt_says_what_the_terms_promised_against_cheating() {
+    let promised = |version: u32, min_bond: u64| {
+        let (mut world, a, b, buyer) = paying(0);
+        world.as_venue(Command::ActivateRules { version: 4 });
+        if version != 4 {
+            world.as_venue(Command::ActivateRules { version });
+        }
+        let mut terms = terms(100_000);
+        terms.needs.min_bond_msat = Msat(min_bond);
+        let job = world.place(&buyer, terms, job(3, Verification::Audit { floor_ppm: 100_000 })).unwrap();
+        world.work(&[&a, &b]);
+        let body = receipt(&world, job);
+        assert_eq!(proven(&world, body.clone()).verify(None), Ok(()));
+        (body.v, body.deterrence())
+    };
+    let stakes = |bond: u64| {
+        let audit = Verification::Audit { floor_ppm: 100_000 };
+        Deterrence::new(&audit, 100_000, Msat::ZERO, Msat(bond), Msat(100))
+    };
+    assert_eq!(promised(3, 5_000), (2, stakes(5_000)));
+    assert_eq!(promised(4, 0), (2, stakes(0)));
+    assert_eq!(promised(1, 5_000), (1, stakes(0)), "older receipts do not name the bond");
 }
