@@ -5,6 +5,7 @@ use market::{
     name::Name,
     resources::Resources,
     units::{Msat, Rate, TimeMs, Unit},
+    verify::{Deterrence, Stakes},
 };
 use serde::Serialize;
 
@@ -71,6 +72,61 @@ pub(crate) fn amount(amount: Option<Msat>) -> String {
     amount.map_or_else(|| "unknown beforehand".to_owned(), |amount| amount.to_string())
 }
 
+/// Whether cheating pays, in a word.
+pub(crate) fn cheating(deterrence: &Deterrence) -> &'static str {
+    match deterrence {
+        Deterrence::Unverified => "unchecked",
+        Deterrence::Settled => "",
+        Deterrence::Stakes(stakes) if stakes.cheating_pays => "pays",
+        Deterrence::Stakes(_) => "loses",
+    }
+}
+
+/// Whether cheating pays, in a sentence that names every number of `p·d·(1−r)·(R+S) > c`.
+pub(crate) fn deterrence(deterrence: &Deterrence) -> String {
+    match deterrence {
+        Deterrence::Unverified => "nothing deters cheating: nobody checks the results of this job".to_owned(),
+        Deterrence::Settled => "the lease is settled: there is nothing left to cheat on".to_owned(),
+        Deterrence::Stakes(stakes) => stakes_sentence(stakes),
+    }
+}
+
+fn stakes_sentence(stakes: &Stakes) -> String {
+    let Stakes { checked_ppm, proven_ppm, withheld_msat, bond_msat, gain_msat, loss_msat, .. } = stakes;
+    let numbers = format!(
+        "a false result saves at most {gain_msat} (c) and costs {loss_msat} on average: {} of the tasks are checked (p), a \
+         check proves {} of wrong results (d), and at stake are {withheld_msat} of withheld pay (R) and a bond of \
+         {bond_msat} (S)",
+        percent(*checked_ppm),
+        percent(*proven_ppm),
+    );
+    if !stakes.cheating_pays {
+        let below = percent(stakes.colluding_below_ppm);
+        return format!(
+            "cheating loses money: {numbers}; that holds while less than {below} of those who check are in league with the \
+             cheat (r)"
+        );
+    }
+    let remedy = match stakes.bond_needed_msat {
+        Some(bond) => format!("a bond of {bond} would deter it"),
+        None if stakes.checked_ppm == 0 => "no bond deters what is never checked".to_owned(),
+        None => "no bond deters it before more parties may be asked than have to agree".to_owned(),
+    };
+    format!("cheating can pay: {numbers}; {remedy}")
+}
+
+/// What the market added to a job's money, where it did.
+pub(crate) fn venue_paid(amount: Msat) -> String {
+    match amount {
+        Msat::ZERO => String::new(),
+        amount => format!("\nthe market withheld audit links, and added {amount} to what was locked\n"),
+    }
+}
+
+fn percent(ppm: u32) -> String {
+    format!("{} %", f64::from(ppm) / 10_000.0)
+}
+
 /// A name that may not be asked for.
 pub(crate) fn any(name: Option<&Name>) -> String {
     name.map_or_else(|| "any".to_owned(), ToString::to_string)
@@ -83,7 +139,7 @@ fn mebibytes(mib: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use market::{event::JobOutcome, lease::CloseReason};
+    use market::{event::JobOutcome, job::Verification, lease::CloseReason};
 
     #[test]
     fn times_and_states_read_well() {
@@ -91,5 +147,25 @@ mod tests {
         assert_eq!(word(&JobOutcome::OutOfFunds), "out of funds");
         assert_eq!(word(&CloseReason::NeverStarted), "never started");
         assert_eq!(rate(&Rate::per_task(Msat(1_500))), "1500 msat a task");
+    }
+    fn told(verification: Verification, withheld: u64, bond: u64) -> String {
+        deterrence(&Deterrence::new(&verification, 50_000, Msat(withheld), Msat(bond), Msat(1_500)))
+    }
+
+    #[test]
+    fn a_deterred_cheat_is_told_with_every_number() {
+        insta::assert_snapshot!(told(Verification::Audit { floor_ppm: 50_000 }, 4_000, 96_000), @"cheating loses money: a false result saves at most 1.500 sat (c) and costs 5 sat on average: 5 % of the tasks are checked (p), a check proves 100 % of wrong results (d), and at stake are 4 sat of withheld pay (R) and a bond of 96 sat (S); that holds while less than 70 % of those who check are in league with the cheat (r)");
+    }
+
+    #[test]
+    fn a_cheat_that_pays_is_told_with_what_would_deter_it() {
+        insta::assert_snapshot!(told(Verification::Audit { floor_ppm: 50_000 }, 0, 10_000), @"cheating can pay: a false result saves at most 1.500 sat (c) and costs 0.500 sat on average: 5 % of the tasks are checked (p), a check proves 100 % of wrong results (d), and at stake are 0 sat of withheld pay (R) and a bond of 10 sat (S); a bond of 30.020 sat would deter it");
+        let unproven = Verification::Replicas { k: 2, n: 2, named: vec![] };
+        insta::assert_snapshot!(told(unproven, 0, 10_000), @"cheating can pay: a false result saves at most 1.500 sat (c) and costs 0 sat on average: 100 % of the tasks are checked (p), a check proves 0 % of wrong results (d), and at stake are 0 sat of withheld pay (R) and a bond of 10 sat (S); no bond deters it before more parties may be asked than have to agree");
+    }
+
+    #[test]
+    fn an_unverified_job_says_that_nothing_deters() {
+        insta::assert_snapshot!(told(Verification::None, 4_000, 96_000), @"nothing deters cheating: nobody checks the results of this job");
     }
 }

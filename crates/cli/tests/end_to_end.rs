@@ -65,6 +65,7 @@ fn a_job_is_run_paid_and_proven() {
 
     let job = example("hello/job.toml");
     let quote = buyer.run(&["run", job.to_str().unwrap(), "--dry-run", "--json"]).ok().json();
+    assert_eq!((&quote["deterrence"], &quote["venue_owes_msat"]), (&json!("unverified"), &json!(0)));
     assert_eq!((quote["matching"].as_u64(), quote["task_msat"].as_u64()), (Some(1), Some(10_000)));
     assert_eq!(balance(&buyer)["available_msat"], 2_000_000, "a dry run spends nothing");
 
@@ -107,6 +108,9 @@ fn receipts_are_checked_offline(file: &Path, venue: &str) {
     let valid = nobody.run(&["receipt", "verify", path, "--venue", venue, "--json"]).ok().json();
     assert_eq!((&valid["valid"], &valid["paid_msat"]), (&json!(true), &json!(80_000)));
     assert!(nobody.run(&["receipt", "show", path]).ok().stdout.contains("nobody checked"));
+    let shown = nobody.run(&["receipt", "show", path]).ok().stdout;
+    assert!(shown.contains("nothing deters cheating: nobody checks"), "{shown}");
+    assert_eq!(nobody.run(&["receipt", "show", path, "--json"]).ok().json()["deterrence"], "unverified");
     let other = nobody.run(&["receipt", "verify", path, "--venue", &"ab".repeat(32)]);
     assert_eq!(other.code, 8, "{other:?}");
     let text = std::fs::read_to_string(file).unwrap();
@@ -125,6 +129,7 @@ fn reading_commands_print_json(buyer: &Grist, result: &Value) {
     let status = buyer.run(&["job", "status", job, "--json"]).ok().json();
     assert_eq!((&status["job"]["phase"], status["tasks"].as_array().unwrap().len()), (&json!("settled"), 8));
     let lease = status["job"]["leases"][0]["lease"].as_str().unwrap().to_owned();
+    assert_eq!(status["job"]["leases"][0]["deterrence"], "unverified");
     let order = status["job"]["order"].as_str().unwrap().to_owned();
     assert_eq!(buyer.run(&["lease", "show", &lease, "--json"]).ok().json()["phase"], "closed");
     assert_eq!(buyer.run(&["order", "show", &order, "--json"]).ok().json()["job"], job);

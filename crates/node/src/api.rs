@@ -23,6 +23,7 @@ use market::{
     reply::Reply,
     resources::Resources,
     units::{Msat, Rate, TimeMs},
+    verify::Deterrence,
 };
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -54,6 +55,10 @@ pub struct VenueInfo {
     pub liabilities_msat: Msat,
     /// …and what its Lightning node holds: never less, or the market stops taking work.
     pub node_balance_msat: Msat,
+    /// The operator's money: what backs the market's own audit links.
+    pub operator_msat: Msat,
+    /// What it owes for links that it withheld and could not pay for; while that is anything, it takes no verified jobs.
+    pub owes_msat: Msat,
     /// The venue's clock.
     pub now_ms: TimeMs,
     /// Position of the last durable journal entry.
@@ -256,6 +261,8 @@ pub struct JobView {
     pub paid_msat: Msat,
     /// What came back, once it is settled.
     pub refunded_msat: Option<Msat>,
+    /// What the market added, because it withheld audit links.
+    pub venue_paid_msat: Msat,
     /// Its leases.
     pub leases: Vec<LeaseView>,
     /// The number of the round whose link is expected from the buyer.
@@ -300,6 +307,9 @@ pub struct LeaseView {
     pub reason: Option<CloseReason>,
     /// The books so far; final once it is closed.
     pub books: Settlement,
+    /// What stands against cheating on the next task under it, as things are now. Of the pay that is withheld from its
+    /// owner only that of this lease is counted.
+    pub deterrence: Deterrence,
 }
 
 /// A party's money (`GET /v1/account`).
@@ -507,6 +517,11 @@ pub struct Quote {
     pub expected_msat: Option<Msat>,
     /// What it can cost at most: the budget.
     pub at_most_msat: Msat,
+    /// What would stand against cheating on any task, at the weakest of these offers (of the terms alone where there is
+    /// none): the least share of audits, and nothing withheld yet.
+    pub deterrence: Deterrence,
+    /// What the market owes for audit links that it withheld; while that is anything, it takes no verified jobs.
+    pub venue_owes_msat: Msat,
     /// Why offers did not match, with how many, for the reader who got none.
     pub mismatches: Vec<(String, u32)>,
 }

@@ -69,6 +69,7 @@ fn view(phase: &str, done: u32, round: Option<u32>) -> JobView {
         escrow_msat: Msat::ZERO,
         paid_msat: Msat::ZERO,
         refunded_msat: None,
+        venue_paid_msat: Msat::ZERO,
         leases: Vec::new(),
         round_waiting_for_buyer: round,
     }

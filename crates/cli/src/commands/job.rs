@@ -15,7 +15,7 @@ use market::{
     id::JobId,
     verify::{Exit as TaskExit, TaskResult},
 };
-use node::api::{JobView, TaskView};
+use node::api::{JobView, LeaseView, TaskView};
 use runner::OutputBundle;
 use serde_json::json;
 use std::io::Write;
@@ -113,7 +113,16 @@ async fn status(session: &Session, id: JobId, output: &Output) -> Result<(), Fai
             true => String::new(),
             false => format!("\n{}\n{}\n", output.tone(Tone::Bad, "tasks with trouble"), troubled.join("\n")),
         };
-        format!("{lines}\n{}{troubled}", leases_table(&job.leases))
+        let (paid, leases) = (text::venue_paid(job.venue_paid_msat), leases_table(&job.leases));
+        format!("{lines}{paid}\n{leases}{}{troubled}", weakest(&job.leases))
+    })
+}
+
+/// What deters least among the leases.
+fn weakest(leases: &[LeaseView]) -> String {
+    let weakest = leases.iter().min_by_key(|lease| lease.deterrence.margin_msat());
+    weakest.map_or_else(String::new, |lease| {
+        format!("\n{}: {}\n", lease.lease, text::deterrence(&lease.deterrence))
     })
 }
 

@@ -175,7 +175,8 @@ pub(crate) fn leases_table(leases: &[LeaseView]) -> String {
     if leases.is_empty() {
         return "no leases".to_owned();
     }
-    let headers = ["LEASE", "JOB", "MACHINE", "PARTY", "PRICE", "PHASE", "OK", "WRONG", "FAILED", "PAID"];
+    let headers =
+        ["LEASE", "JOB", "MACHINE", "PARTY", "PRICE", "PHASE", "OK", "WRONG", "FAILED", "PAID", "CHEATING"];
     table(
         headers,
         leases.iter().map(|lease| {
@@ -191,6 +192,7 @@ pub(crate) fn leases_table(leases: &[LeaseView]) -> String {
                 books.wrong.to_string(),
                 books.failed.to_string(),
                 books.paid_msat.to_string(),
+                text::cheating(&lease.deterrence).to_owned(),
             ]
         }),
     )
@@ -206,7 +208,7 @@ fn phase(lease: &LeaseView) -> String {
 
 fn lease_facts(lease: &LeaseView) -> String {
     let books = &lease.books;
-    facts([
+    let lines = facts([
         ("lease", lease.lease.to_string()),
         ("job", lease.job.to_string()),
         ("machine", format!("{} ({})", lease.machine, lease.machine_label)),
@@ -225,5 +227,6 @@ fn lease_facts(lease: &LeaseView) -> String {
                 books.accepted, books.wrong, books.failed, books.inconclusive
             ),
         ),
-    ])
+    ]);
+    format!("{lines}\n{}\n", text::deterrence(&lease.deterrence))
 }

@@ -15,7 +15,9 @@ use market::{
     key::PublicKey,
     receipt::{Receipt, TaskReceipt},
     units::Msat,
+    verify::Deterrence,
 };
+use serde::Serialize;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -64,9 +66,18 @@ pub(crate) async fn run(command: &ReceiptCommand, global: &Global, output: &Outp
         ReceiptCommand::Verify(args) => verify(args, output),
         ReceiptCommand::Show(args) => {
             let receipt = read(&args.file)?;
-            output.result(&receipt, || story(&receipt, output))
+            let shown = Shown { deterrence: receipt.body.deterrence(), receipt: &receipt };
+            output.result(&shown, || story(&receipt, output))
         }
     }
+}
+
+/// A receipt with what follows from it.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    receipt: &'a Receipt,
+    deterrence: Deterrence,
 }
 
 async fn get(args: &GetArgs, global: &Global, output: &Output) -> Result<(), Failure> {
@@ -156,6 +167,11 @@ pub(crate) fn story(receipt: &Receipt, output: &Output) -> String {
         ("paid", body.paid_msat.to_string()),
         ("refunded", body.refunded_msat.to_string()),
     ]);
+    let head = format!(
+        "{head}{}\n{}\n",
+        text::venue_paid(body.venue_paid_msat),
+        text::deterrence(&body.deterrence())
+    );
     let leases = body.leases.iter().map(|lease| {
         let books = &lease.books;
         vec![

@@ -179,6 +179,13 @@ fn told_quote(job: &PreparedJob, quote: &Quote) -> String {
         ("expected", text::amount(quote.expected_msat)),
         ("at most", quote.at_most_msat.to_string()),
     ]);
+    told.push_str(&format!("\n{}\n", text::deterrence(&quote.deterrence)));
+    if quote.venue_owes_msat > Msat::ZERO && spec.verification != Verification::None {
+        told.push_str(&format!(
+            "\nthe market owes {} for audit links that it withheld, and takes no verified job before that is paid\n",
+            quote.venue_owes_msat
+        ));
+    }
     if quote.matching == 0 {
         told.push_str("\nno offer matches now; the order would wait for one\n");
     }

@@ -23,7 +23,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use tokio::process::Child;
 
 /// The rules of the demo: those with short grace periods, because nobody wants to wait a minute for a dead machine.
-const RULES: u32 = 2;
+const RULES: u32 = 4;
 /// A machine of the demo that was not heard of for so long is lost, in milliseconds.
 const LOST_AFTER_MS: u64 = 2_000;
 /// How long a payment of play money is waited for.

@@ -23,7 +23,7 @@ pub struct MarketConfig {
     pub tls: Tls,
     /// The Lightning node behind it.
     pub payments: Payments,
-    /// The rules that are to be in force; by default those that are.
+    /// The rules that are to be in force; by default those that are, and in a new market those recommended.
     pub rules_version: Option<u32>,
     /// A machine that was not heard of for so long is lost, in milliseconds.
     pub lost_after_ms: u64,

@@ -27,6 +27,7 @@ use market::{
     id::PartyId,
     key::{PublicKey, SecretKey},
     rejection::{Conflict, Rejection},
+    rules::Rules,
 };
 use std::{
     io,
@@ -254,7 +255,9 @@ fn assemble(
 }
 
 async fn activate_rules(app: &App, config: &MarketConfig) -> Result<(), ServeError> {
-    let Some(version) = config.rules_version else { return Ok(()) };
+    let is_new = app.floor.read().unwrap_or_else(PoisonError::into_inner).position() == 0;
+    let recommended = is_new.then_some(Rules::RECOMMENDED.version);
+    let Some(version) = config.rules_version.or(recommended) else { return Ok(()) };
     match app.writer.submit_own(Command::ActivateRules { version }).await {
         Ok(Ok(_) | Err(Refusal::Rejected(Rejection::Conflict { is: Conflict::Settled, .. }))) => Ok(()),
         Ok(Err(refusal)) => Err(ServeError::Rules(refusal.to_string())),

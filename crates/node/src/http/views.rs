@@ -24,6 +24,7 @@ use axum::{
 use market::{
     id::{JobId, LeaseId, MachineId, OfferId, PartyId, TopupId, WithdrawalId},
     key::PublicKey,
+    ledger::Account,
     log::{BeyondEnd, ConsistencyProof, InclusionProof, SignedHead},
     rules::Rules,
     units::Msat,
@@ -56,6 +57,8 @@ fn venue_info(app: &Shared, floor: &Floor, node_balance_msat: Msat) -> VenueInfo
         blob_max_bytes: app.limits.blobs.blob_max_bytes,
         liabilities_msat: owed(floor.state()).0,
         node_balance_msat,
+        operator_msat: floor.state().ledger.available(Account::Fees),
+        owes_msat: floor.state().venue_owes(),
         now_ms: writer::now(),
         position: floor.durable(),
         head: floor.head(),

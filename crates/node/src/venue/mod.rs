@@ -14,6 +14,7 @@
 //! [`Venue::floor`] is shared with readers. Between `admit` and `sync` it is ahead of the disk: a reader notes
 //! [`Floor::position`] with what it read, and gives the answer away once that position is durable.
 
+mod deterrence;
 mod events;
 mod floor;
 mod keeper;

@@ -1,6 +1,6 @@
 //! What a job would cost on the live offers, before anything is spent.
 
-use super::Floor;
+use super::{Floor, deterrence::promised};
 use crate::api::{OfferView, Quote, QuoteRequest};
 use market::{
     engine::state::Presence,
@@ -37,6 +37,8 @@ impl Floor {
             // Slots work at their own prices; the dearest winner bounds what each task comes to.
             expected_msat: dearest.and_then(|task| expected(task, job)),
             at_most_msat: terms.budget_msat,
+            deterrence: promised(&winners, request),
+            venue_owes_msat: state.venue_owes(),
             mismatches: survey
                 .reasons
                 .iter()

@@ -353,6 +353,7 @@ impl Floor {
             phase: phase.into(),
             reason,
             books: lease.books,
+            deterrence: self.deterrence(lease),
         })
     }
 
@@ -381,6 +382,7 @@ impl Floor {
             escrow_msat: state.ledger.balance(Account::Escrow(id)).posted,
             paid_msat: job.paid_msat,
             refunded_msat,
+            venue_paid_msat: state.venue_paid(id),
             leases: job.leases.iter().filter_map(|lease| self.lease(*lease)).collect(),
             round_waiting_for_buyer: open_round
                 .filter(|round| round.buyer_link.is_none())
