@@ -17,6 +17,7 @@ use crate::{
     exit::{Exit, Failure},
 };
 use directories::ProjectDirs;
+use econ::catalogue::Catalogue;
 use market::{key::PublicKey, name::Name};
 use node::client::Address;
 use serde::Deserialize;
@@ -73,6 +74,11 @@ impl Home {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Settings::default()),
             Err(e) => Err(Failure::of(Exit::BadInput, e).during(file.display())),
         }
+    }
+
+    /// What is known about prices and tariffs.
+    pub(crate) fn catalogue(&self) -> Result<Catalogue, Failure> {
+        Catalogue::embedded().map_err(|e| Failure::of(Exit::Unexpected, e))
     }
 
     /// Where the settings are.

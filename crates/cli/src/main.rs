@@ -3,6 +3,7 @@
 //! Arguments in, text or JSON out, a documented exit code at the end. The work is done by `node`; this crate reads files
 //! and keys, asks, shows and explains.
 
+mod answer;
 mod args;
 mod commands;
 mod demo;

@@ -161,9 +161,9 @@ impl Output {
 }
 
 /// A table without lines, as wide as the terminal.
-pub(crate) fn table<H: Into<comfy_table::Cell>>(
+pub(crate) fn table<H: Into<comfy_table::Cell>, C: Into<comfy_table::Cell>>(
     headers: impl IntoIterator<Item = H>,
-    rows: impl IntoIterator<Item = Vec<String>>,
+    rows: impl IntoIterator<Item = Vec<C>>,
 ) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);

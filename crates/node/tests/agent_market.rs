@@ -113,7 +113,7 @@ impl Machine {
             market: market.clone(),
             secret: self.secret.clone(),
             identity: self.identity,
-            policy: policy(msat),
+            policy: watch::channel(policy(msat)).1,
             state_dir: self.state.path().to_owned(),
             cache_bytes: 1 << 30,
             grace: Duration::from_secs(20),

@@ -114,6 +114,27 @@ fn standing_offers_are_changed_and_duplicates_withdrawn() {
 }
 
 #[test]
+fn a_new_price_changes_the_standing_offer_and_no_price_withdraws_it() {
+    let mut agent = new_agent(policy(), Vec::new());
+    agent.handle(TimeMs(1), Input::Time);
+    let view = WorkView { revision: 1, offers: vec![(OfferId(4), offer(1_000))], ..WorkView::default() };
+    assert_eq!(see(&mut agent, 2, view), []);
+    let dearer = node::provider::Policy { offers: vec![offer(1_100)], ..policy() };
+    let sent = commands(&agent.handle(TimeMs(3), Input::Policy(Box::new(dearer))));
+    assert_eq!(sent[0].1, Command::ChangeOffer { offer: OfferId(4), terms: Box::new(offer(1_100)) });
+    agent.handle(TimeMs(4), Input::Answered { request: sent[0].0, answer: Answer::Accepted(Reply::Done) });
+    let after = WorkView { revision: 2, offers: vec![(OfferId(4), offer(1_100))], ..WorkView::default() };
+    // The first answers a poll that was sent before the change; the second knows of it.
+    for now in [100, 300] {
+        assert_eq!(see(&mut agent, now, after.clone()), []);
+        agent.handle(TimeMs(now + 100), Input::Time);
+    }
+    let none = node::provider::Policy { offers: Vec::new(), ..policy() };
+    let sent = commands(&agent.handle(TimeMs(500), Input::Policy(Box::new(none))));
+    assert_eq!(sent[0].1, Command::WithdrawOffer { offer: OfferId(4) });
+}
+
+#[test]
 fn a_machine_that_is_not_to_take_work_withdraws_its_offers_and_posts_them_again_later() {
     let mut world = running(Verification::None);
     look_twice(&mut world);

@@ -4,19 +4,23 @@ mod check;
 mod options;
 
 use crate::{
+    answer,
     args::Global,
     exit::{Exit, Failure},
     home::Home,
     output::{Output, Tone},
-    session::{Session, default_label},
+    session::{Session, address, default_label},
     text,
 };
 use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 use market::{command::Command, name::Name, offer::OfferRole, resources::Isolation, units::Msat};
 use node::provider::{
-    self, ProcessSandbox, ProvideError, Provider, Sandbox, StartupError, agent::Tally, config::ProvideConfig,
+    self, ProcessSandbox, ProvideError, Provider, Sandbox, StartupError,
+    agent::Tally,
+    config::ProvideConfig,
     hardware::Hardware,
+    pricing::{self, Pricing},
 };
 use options::Flags;
 use runner::ModuleCache;
@@ -45,6 +49,9 @@ pub(crate) struct ProvideArgs {
     /// How the machine is called [default: this computer's name]
     #[arg(long, value_name = "NAME", global = true)]
     label: Option<Name>,
+    /// Show the sum behind the prices, and sell nothing
+    #[arg(long)]
+    explain_price: bool,
     #[command(flatten)]
     flags: Flags,
 }
@@ -83,7 +90,33 @@ pub(crate) async fn run(
     let prepared = Prepared { config, label, machine_key: args.machine_key };
     match args.command {
         Some(ProvideCommand::Check) => check::run(&prepared, &home, global, output).await,
+        None if args.explain_price => explain(&prepared, &home, global, output).await,
         None => provide(prepared, &home, global, output).await,
+    }
+}
+
+/// Shows how the prices come about: with those of the market, where one is named.
+async fn explain(prepared: &Prepared, home: &Home, global: &Global, output: &Output) -> Result<(), Failure> {
+    let (own, others) = match address(global, home) {
+        Ok(_) => {
+            let session = Session::open(global).await?;
+            let own = session.party().await.ok().map(|party| party.id);
+            (own, pricing::read_offers(&session.market).await?)
+        }
+        Err(_) => {
+            output.warn("no market is named: what others ask is left out");
+            (None, Vec::new())
+        }
+    };
+    let state_dir = home.data("providers").join("check");
+    let sandbox = Arc::new(sandbox(&state_dir)?);
+    let pricing = provider::price(&prepared.config, &home.catalogue()?, &state_dir, None, sandbox).await;
+    let priced = pricing.map_err(ended)?.at(jiff::Zoned::now().datetime(), own, &others, 0);
+    let unknown = "the prices are your own and no costs are named: there is no sum to show";
+    match priced.map_err(options::unusable)?.explanation {
+        Some(explanation) => answer::print(&explanation, false, output),
+        None => Err(Failure::new(Exit::Usage, unknown)
+            .advise("say them, for example --watts 65 --tariff 0.16 --paid-for")),
     }
 }
 
@@ -92,7 +125,11 @@ async fn provide(prepared: Prepared, home: &Home, global: &Global, output: &Outp
     let hardware = Hardware::find(&home.data("providers"));
     let capacity = config.capacity(&hardware).map_err(options::unusable)?;
     // What is wrong with prices and terms is told before anything is registered.
-    let terms = config.policy(&hardware, &capacity, Isolation::Wasm, 0).map_err(options::unusable)?.offers;
+    let catalogue = home.catalogue()?;
+    let pricing = Pricing::new(config.clone(), &catalogue, hardware, capacity.clone(), Isolation::Wasm, 0);
+    let now = jiff::Zoned::now().datetime();
+    let priced = pricing.and_then(|pricing| pricing.at(now, None, &[], 0)).map_err(options::unusable)?;
+    let terms = priced.policy.offers;
     let session = Session::open(global).await?;
     let this =
         super::machine::this_machine(&session, machine_key.as_ref(), &label, &capacity, output).await?;
@@ -121,7 +158,7 @@ async fn provide(prepared: Prepared, home: &Home, global: &Global, output: &Outp
     let (tally, news) = watch::channel(Tally::default());
     let market = session.market.clone();
     work(
-        Provider { market, secret: this.secret, config, state_dir, sandbox, fault: None, tally },
+        Provider { market, secret: this.secret, config, catalogue, state_dir, sandbox, fault: None, tally },
         news,
         output,
     )

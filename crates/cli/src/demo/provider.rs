@@ -110,7 +110,7 @@ pub(crate) async fn run(args: &DemoProviderArgs) -> Result<(), Failure> {
         market: Market::connect(&script.market).await?,
         secret: SecretKey::from_bytes(script.machine_key),
         identity: Identity { machine: script.machine, party: script.party },
-        policy: policy(player, &sandbox),
+        policy: tokio::sync::watch::channel(policy(player, &sandbox)).1,
         state_dir: home.join("state"),
         cache_bytes: 1 << 30,
         grace: Duration::from_secs(1),

@@ -214,6 +214,7 @@ impl Agent {
             Input::Ran { runs } => self.ran(runs),
             Input::Uploaded { output, is_stored } => self.outputs.uploaded(output, is_stored, self.now),
             Input::Open(is_open) => self.open(is_open),
+            Input::Policy(policy) => self.policy = *policy,
             Input::Drain => self.drain(),
         }
         self.decide();

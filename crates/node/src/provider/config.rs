@@ -1,6 +1,11 @@
 //! `provide.toml`: what a machine sells, at which price, and when. The default file documents itself.
 
-use super::{Policy, hardware::Hardware, schedule::QuietHours};
+use super::{
+    Policy,
+    hardware::Hardware,
+    pricing::{CostsConfig, CostsError},
+    schedule::WeeklyHours,
+};
 use crate::config_file::{self, ByteSize, Cores, FileError, Money, Share, Span};
 use market::{
     name::Name,
@@ -22,6 +27,10 @@ pub struct ProvideConfig {
     pub market: Option<String>,
     /// Whether it works for buyers or checks the work of others.
     pub role: OfferRole,
+    /// `auto`: prices follow the market, and stay above cost.
+    pub price: Option<AutoPrice>,
+    /// What the machine costs; needed for `price = "auto"`. Where it is known, nothing is offered at a loss.
+    pub costs: Option<CostsConfig>,
     /// The price of a task.
     pub price_per_task: Option<Money>,
     /// The price of an hour of a lease.
@@ -53,7 +62,7 @@ pub struct ProvideConfig {
     /// How many cores others may use while it still counts as idle.
     pub idle_below: Cores,
     /// When no work is taken.
-    pub quiet_hours: Vec<QuietHours>,
+    pub quiet_hours: Vec<WeeklyHours>,
     /// How long running tasks and open reveals may take when it is told to stop.
     pub grace: Span,
     /// Where the machine stands; `unknown`, if not given.
@@ -69,6 +78,8 @@ impl Default for ProvideConfig {
         ProvideConfig {
             market: None,
             role: OfferRole::Work,
+            price: None,
+            costs: None,
             price_per_task: None,
             price_per_hour: None,
             price_per_giga_fuel: None,
@@ -89,6 +100,26 @@ impl Default for ProvideConfig {
             region: None,
             class: None,
             attributes: Attributes::new(),
+        }
+    }
+}
+
+/// The one word that `price` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AutoPrice {
+    /// Break-even and a margin, and what others ask above that.
+    Auto,
+}
+
+impl std::str::FromStr for AutoPrice {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<AutoPrice, &'static str> {
+        match text {
+            "auto" => Ok(AutoPrice::Auto),
+            _ => Err(
+                "the only word is `auto`; prices of your own are --price-per-task, --price-per-hour and --price-per-giga-fuel",
+            ),
         }
     }
 }
@@ -117,6 +148,17 @@ pub enum ConfigError {
         "say a price: price_per_task, price_per_hour or price_per_giga_fuel, in provide.toml or as a flag"
     )]
     NoPrice,
+    /// A price and the wish to find one.
+    #[error(
+        "`price = \"auto\"` finds the prices: leave out price_per_task, price_per_hour and price_per_giga_fuel"
+    )]
+    TwoPrices,
+    /// Nothing to find a price from.
+    #[error("`price = \"auto\"` needs to know what the machine costs: say it under [costs] in provide.toml")]
+    NoCosts,
+    /// Costs that cannot be.
+    #[error("[costs]: {0}")]
+    Costs(#[from] CostsError),
     /// More for sale than there is.
     #[error("{what} is {wanted}, but the machine has {has}: lower it")]
     TooMuch {
@@ -175,19 +217,31 @@ impl ProvideConfig {
         Ok(Resources { cpu_milli, memory_mib, disk_mib, upload_mbps: self.upload_mbps, gpus })
     }
 
-    /// How the machine behaves: what was chosen, found and measured. `capacity` is what one lease may reserve.
-    pub fn policy(
-        &self,
-        hardware: &Hardware,
-        capacity: &Resources,
-        isolation: Isolation,
-        fuel_per_second: u64,
-    ) -> Result<Policy, ConfigError> {
+    /// The prices that the owner named.
+    pub fn rates(&self) -> Result<Vec<Rate>, ConfigError> {
         let rates = [
             self.price_per_task.map(|money| Rate::per_task(money.0)),
             self.price_per_hour.map(|money| Rate::per_hour(money.0)),
             self.price_per_giga_fuel.map(|money| Rate::per_giga_fuel(money.0)),
         ];
+        let rates: Vec<Rate> = rates.into_iter().flatten().collect();
+        match (self.price, rates.is_empty()) {
+            (Some(AutoPrice::Auto), false) => Err(ConfigError::TwoPrices),
+            (None, true) => Err(ConfigError::NoPrice),
+            (Some(AutoPrice::Auto), true) | (None, false) => Ok(rates),
+        }
+    }
+
+    /// How the machine behaves at these rates: what was chosen, found and measured. `capacity` is what one lease may
+    /// reserve.
+    pub fn policy(
+        &self,
+        rates: &[Rate],
+        hardware: &Hardware,
+        capacity: &Resources,
+        isolation: Isolation,
+        fuel_per_second: u64,
+    ) -> Result<Policy, ConfigError> {
         let class = self.class.clone().or_else(|| hardware.class()).ok_or(ConfigError::NoClass)?;
         let region = self.region.clone().or_else(|| Name::slug("unknown")).ok_or(ConfigError::NoClass)?;
         // What the owner says comes first; where it is too much, found facts are left out.
@@ -197,9 +251,9 @@ impl ProvideConfig {
                 attributes.entry(key).or_insert(value);
             }
         }
-        let offers = rates.into_iter().flatten().map(|rate| OfferTerms {
+        let offers = rates.iter().map(|rate| OfferTerms {
             role: self.role,
-            rate,
+            rate: *rate,
             resources: capacity.clone(),
             isolation,
             region: region.clone(),
@@ -208,9 +262,6 @@ impl ProvideConfig {
             lease_max_ms: self.lease_max.0,
         });
         let offers: Vec<OfferTerms> = offers.collect();
-        if offers.is_empty() {
-            return Err(ConfigError::NoPrice);
-        }
         if let Some(flaw) = offers.iter().find_map(OfferTerms::flaw) {
             return Err(ConfigError::Flaw(flaw));
         }
@@ -277,10 +328,12 @@ mod tests {
     fn each_price_is_an_offer_and_no_price_is_an_error() {
         let config = ProvideConfig::parse("price_per_task = \"1 sat\"\nprice_per_hour = \"40 sat\"").unwrap();
         let capacity = config.capacity(&hardware()).unwrap();
-        let policy = config.policy(&hardware(), &capacity, Isolation::Wasm, 1).unwrap();
+        let rates = config.rates().unwrap();
+        let policy = config.policy(&rates, &hardware(), &capacity, Isolation::Wasm, 1).unwrap();
         let rates: Vec<Rate> = policy.offers.iter().map(|offer| offer.rate).collect();
         assert_eq!(rates, [Rate::per_task(Msat(1_000)), Rate::per_hour(Msat(40_000))]);
-        let none = ProvideConfig::default().policy(&hardware(), &capacity, Isolation::Wasm, 1);
-        assert!(matches!(none, Err(ConfigError::NoPrice)));
+        assert!(matches!(ProvideConfig::default().rates(), Err(ConfigError::NoPrice)));
+        let both = ProvideConfig::parse("price = \"auto\"\nprice_per_hour = \"40 sat\"").unwrap();
+        assert!(matches!(both.rates(), Err(ConfigError::TwoPrices)));
     }
 }

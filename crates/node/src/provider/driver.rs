@@ -56,8 +56,8 @@ pub struct Driver {
     pub secret: SecretKey,
     /// Who it is there.
     pub identity: Identity,
-    /// What it takes, and at which price.
-    pub policy: Policy,
+    /// What it takes, and at which price; may change while it works.
+    pub policy: watch::Receiver<Policy>,
     /// Where it keeps what it must not forget; one process at a time.
     pub state_dir: PathBuf,
     /// How large its cache of modules and inputs may get, in bytes.
@@ -159,10 +159,12 @@ impl Driver {
         let (events, inbox) = mpsc::unbounded_channel();
         let (reports, report_inbox) = mpsc::unbounded_channel();
         let secrets = Secrets::of_machine(&self.secret);
+        let mut policies = self.policy;
+        let policy = policies.borrow_and_update().clone();
         let mut main = Loop {
             market: self.market.with_patience(PATIENCE),
             secret: self.secret,
-            agent: Agent::new(self.identity, secrets, self.policy, kept),
+            agent: Agent::new(self.identity, secrets, policy, kept),
             clock: Clock::start(),
             sandbox,
             cache: Arc::new(cache),
@@ -174,7 +176,7 @@ impl Driver {
             tasks: JoinSet::new(),
             is_away: false,
         };
-        let inboxes = Inboxes { events: inbox, reports: report_inbox };
+        let inboxes = Inboxes { events: inbox, reports: report_inbox, policies };
         let result = main.work(inboxes, self.is_open, self.grace, &self.tally, stop, death).await;
         for thread in main.threads.values() {
             thread.queue.stop();
@@ -186,6 +188,7 @@ impl Driver {
 struct Inboxes {
     events: mpsc::UnboundedReceiver<Event>,
     reports: mpsc::UnboundedReceiver<Report>,
+    policies: watch::Receiver<Policy>,
 }
 
 impl Loop {
@@ -214,6 +217,11 @@ impl Loop {
                 () = until(end) => break,
                 Some(event) = inboxes.events.recv() => Some(event),
                 _ = inboxes.reports.recv_many(&mut reports, REPORTS_MAX) => None,
+                Ok(()) = inboxes.policies.changed() => {
+                    let policy = inboxes.policies.borrow_and_update().clone();
+                    self.tell(Input::Policy(Box::new(policy)))?;
+                    None
+                }
                 _ = open_tick.tick() => {
                     let is_open = is_open(self.agent.tally());
                     self.tell(Input::Open(is_open))?;

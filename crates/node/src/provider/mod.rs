@@ -12,6 +12,7 @@ mod fault;
 pub mod hardware;
 mod lease_worker;
 mod policy;
+pub mod pricing;
 mod provide;
 mod sandbox;
 pub mod schedule;
@@ -21,7 +22,7 @@ mod vault;
 pub use driver::{Driver, ProvideError};
 pub use fault::Fault;
 pub use policy::{Decline, Policy};
-pub use provide::{Provider, StartupError, identify, provide, validate};
+pub use provide::{Provider, StartupError, identify, price, provide, validate};
 pub use sandbox::{
     InProcess, Killer, ProcessSandbox, Program, Sandbox, StartError, TaskWorker, task_input, task_limits,
     task_result,

@@ -5,18 +5,23 @@ use super::{
     agent::{Identity, Tally},
     config::{ConfigError, ProvideConfig},
     hardware::{self, BenchmarkError, Hardware},
+    pricing::{self, Pricing},
     schedule,
 };
 use crate::{
     api::KeyView,
     client::{ClientError, Market},
 };
+use econ::catalogue::Catalogue;
 use market::{
     key::{PublicKey, SecretKey},
     offer::OfferRole,
     resources::Resources,
 };
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use sysinfo::System;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +34,8 @@ pub struct Provider {
     pub secret: SecretKey,
     /// What its owner chose.
     pub config: ProvideConfig,
+    /// What is known about prices and tariffs.
+    pub catalogue: Catalogue,
     /// Where it keeps what it must not forget.
     pub state_dir: PathBuf,
     /// Where tasks run.
@@ -71,23 +78,14 @@ pub enum StartupError {
 
 /// Sells the machine's work until `stop` is cancelled.
 pub async fn provide(provider: Provider, stop: CancellationToken) -> Result<Tally, StartupError> {
-    let Provider { market, secret, config, state_dir, sandbox, fault, tally } = provider;
+    let Provider { market, secret, config, catalogue, state_dir, sandbox, fault, tally } = provider;
     let identity = identify(&market, &secret).await?;
-    let hardware = Hardware::find(&state_dir);
-    let wanted = config.capacity(&hardware)?;
     let certified = certified_capacity(&market, identity).await?;
-    // The certificate is the owner's word to the market; what one lease may reserve is never more.
-    let capacity = certified.map_or(wanted.clone(), |certified| smaller(&wanted, &certified));
-    let speed = {
-        let sandbox = sandbox.clone();
-        tokio::task::spawn_blocking(move || hardware::fuel_per_second(sandbox.as_ref())).await
-    };
-    // The measurement does not panic; where the runtime is shutting down, the speed is as good as unknown.
-    let fuel_per_second = speed.unwrap_or(Ok(0))?;
-    let policy = config.policy(&hardware, &capacity, sandbox.isolation(), fuel_per_second)?;
-    tracing::info!(%fuel_per_second, cpu = %hardware.cpu, gpus = %hardware.gpu_note, "this machine is measured");
+    let pricing = price(&config, &catalogue, &state_dir, certified.as_ref(), sandbox.clone()).await?;
+    let first = pricing.at(jiff::Zoned::now().datetime(), Some(identity.party), &[], 0)?.policy;
+    let (policies, policy) = watch::channel(first);
     let driver = Driver {
-        market,
+        market: market.clone(),
         secret,
         identity,
         policy,
@@ -97,9 +95,33 @@ pub async fn provide(provider: Provider, stop: CancellationToken) -> Result<Tall
         sandbox,
         is_open: Box::new(move |tally| is_open(&config, tally)),
         fault,
-        tally,
+        tally: tally.clone(),
     };
-    Ok(driver.run(stop).await?)
+    tokio::select! {
+        result = driver.run(stop) => Ok(result?),
+        never = pricing::follow(pricing, market, identity, tally.subscribe(), policies) => match never {},
+    }
+}
+
+/// Finds out what the machine has and how fast it is, and from that what its prices depend on. `certified` is what the
+/// market believes that it has.
+pub async fn price(
+    config: &ProvideConfig,
+    catalogue: &Catalogue,
+    state_dir: &Path,
+    certified: Option<&Resources>,
+    sandbox: Arc<dyn Sandbox>,
+) -> Result<Pricing, StartupError> {
+    let hardware = Hardware::find(state_dir);
+    let wanted = config.capacity(&hardware)?;
+    // The certificate is the owner's word to the market; what one lease may reserve is never more.
+    let capacity = certified.map_or(wanted.clone(), |certified| smaller(&wanted, certified));
+    let isolation = sandbox.isolation();
+    let speed = tokio::task::spawn_blocking(move || hardware::fuel_per_second(sandbox.as_ref())).await;
+    // The measurement does not panic; where the runtime is shutting down, the speed is as good as unknown.
+    let fuel_per_second = speed.unwrap_or(Ok(0))?;
+    tracing::info!(%fuel_per_second, cpu = %hardware.cpu, gpus = %hardware.gpu_note, "this machine is measured");
+    Ok(Pricing::new(config.clone(), catalogue, hardware, capacity, isolation, fuel_per_second)?)
 }
 
 /// Checks the work of others until `stop` is cancelled: the same machine, whose offers are for audits only.

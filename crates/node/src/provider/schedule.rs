@@ -1,12 +1,12 @@
-//! When a machine takes work: quiet hours, and its owner's own use of it.
+//! What depends on the time of the week: quiet hours and tariffs; and the owner's own use of the machine.
 
 use jiff::civil::{DateTime, Weekday};
 use serde::{Deserialize, Deserializer, de};
 use std::str::FromStr;
 
-/// Hours of local time in which the machine takes no work: `22:00-07:00`, `mon-fri 08:00-18:00`, `sat,sun 00:00-24:00`.
+/// Hours of local time, every week: `22:00-07:00`, `mon-fri 08:00-18:00`, `sat,sun 00:00-24:00`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QuietHours {
+pub struct WeeklyHours {
     /// Days on which they begin, Monday first.
     days: [bool; 7],
     /// Minutes since midnight.
@@ -15,7 +15,7 @@ pub struct QuietHours {
     to: u16,
 }
 
-/// A text that is not quiet hours.
+/// A text that is not such hours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a time of the week like \"22:00-07:00\", \"mon-fri 08:00-18:00\" or \"sat,sun 00:00-24:00\""
@@ -24,7 +24,7 @@ pub struct BadHours(String);
 
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
-impl QuietHours {
+impl WeeklyHours {
     /// Whether this local time is within them.
     pub fn contains(&self, at: DateTime) -> bool {
         let minute = u16::from(at.hour().unsigned_abs()) * 60 + u16::from(at.minute().unsigned_abs());
@@ -42,10 +42,10 @@ impl QuietHours {
     }
 }
 
-impl FromStr for QuietHours {
+impl FromStr for WeeklyHours {
     type Err = BadHours;
 
-    fn from_str(text: &str) -> Result<QuietHours, BadHours> {
+    fn from_str(text: &str) -> Result<WeeklyHours, BadHours> {
         let read = || {
             let (days, hours) = match text.trim().split_once(' ') {
                 Some((days, hours)) => (read_days(days)?, hours.trim()),
@@ -53,14 +53,14 @@ impl FromStr for QuietHours {
             };
             let (from, to) = hours.split_once('-')?;
             let (from, to) = (read_minutes(from)?, read_minutes(to)?);
-            (from != to && from < 24 * 60).then_some(QuietHours { days, from, to })
+            (from != to && from < 24 * 60).then_some(WeeklyHours { days, from, to })
         };
         read().ok_or_else(|| BadHours(text.to_owned()))
     }
 }
 
-impl<'de> Deserialize<'de> for QuietHours {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<QuietHours, D::Error> {
+impl<'de> Deserialize<'de> for WeeklyHours {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<WeeklyHours, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
@@ -107,7 +107,7 @@ mod tests {
 
     fn quiet(hours: &str, day: i8, hour: i8, minute: i8) -> bool {
         // The 1st of December 2025 was a Monday.
-        hours.parse::<QuietHours>().unwrap().contains(date(2025, 12, day).at(hour, minute, 0, 0))
+        hours.parse::<WeeklyHours>().unwrap().contains(date(2025, 12, day).at(hour, minute, 0, 0))
     }
 
     #[test]
@@ -137,7 +137,7 @@ mod tests {
             "1:2:3-4:00",
             "+1:00-2:00",
         ] {
-            assert!(text.parse::<QuietHours>().is_err(), "{text}");
+            assert!(text.parse::<WeeklyHours>().is_err(), "{text}");
         }
     }
 

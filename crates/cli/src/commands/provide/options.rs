@@ -4,17 +4,22 @@ use crate::exit::{Exit, Failure};
 use clap::Args;
 use market::{name::Name, offer::OfferRole};
 use node::{
-    config_file::{ByteSize, Cores, Money, Span},
+    config_file::{ByteSize, Cores, Money, Share, Span},
     provider::{
-        config::{ConfigError, ProvideConfig},
-        schedule::QuietHours,
+        config::{AutoPrice, ConfigError, ProvideConfig},
+        pricing::CostsConfig,
+        schedule::WeeklyHours,
     },
 };
+use rust_decimal::Decimal;
 use std::path::Path;
 
 /// Flags that come before `provide.toml`.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Flags {
+    /// Follow the market's prices, never below cost and a margin; needs what the computer costs
+    #[arg(long, value_name = "auto", global = true)]
+    price: Option<AutoPrice>,
     /// Price of an accepted task; several prices make several offers
     #[arg(long, value_name = "AMOUNT", global = true)]
     price_per_task: Option<Money>,
@@ -38,7 +43,7 @@ pub(crate) struct Flags {
     only_when_idle: bool,
     /// Take no new work in these hours, local time: `22:00-07:00`, `sat,sun 09:00-12:00`; may be repeated
     #[arg(long, value_name = "HOURS", global = true)]
-    quiet_hours: Vec<QuietHours>,
+    quiet_hours: Vec<WeeklyHours>,
     /// Where the computer stands
     #[arg(long, value_name = "NAME", global = true)]
     region: Option<Name>,
@@ -51,21 +56,85 @@ pub(crate) struct Flags {
     /// The longest lease to take [default: 24h]
     #[arg(long, value_name = "TIME", global = true)]
     lease_max: Option<Span>,
+    #[command(flatten)]
+    costs: CostFlags,
+}
+
+/// What the computer costs its owner; comes before `[costs]` in `provide.toml`.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "What the computer costs")]
+pub(crate) struct CostFlags {
+    /// Take its draw and price from the catalogue: see `grist econ catalog show hardware`
+    #[arg(long, value_name = "ID", global = true)]
+    hardware: Option<String>,
+    /// What it draws at work
+    #[arg(long, value_name = "WATTS", global = true)]
+    watts: Option<Decimal>,
+    /// What it draws when idle [default: 0]
+    #[arg(long, value_name = "WATTS", global = true)]
+    idle_watts: Option<Decimal>,
+    /// It would be on anyway: only what work draws above idle counts
+    #[arg(long, global = true)]
+    always_on: bool,
+    /// What a kilowatt-hour costs
+    #[arg(long, value_name = "USD", global = true)]
+    tariff: Option<Decimal>,
+    /// What the computer cost
+    #[arg(long, value_name = "USD", global = true)]
+    hardware_usd: Option<Decimal>,
+    /// It is paid for: only power counts
+    #[arg(long, global = true)]
+    paid_for: bool,
+    /// The share of the time that it is expected to earn [default: 50%]
+    #[arg(long, value_name = "SHARE", global = true)]
+    utilization: Option<Share>,
+    /// What you want above cost [default: 20%]
+    #[arg(long, value_name = "SHARE", global = true)]
+    margin: Option<Share>,
+    /// What a bitcoin costs in dollars [default: the catalogue's rate]
+    #[arg(long, value_name = "USD", global = true)]
+    btc_usd: Option<Decimal>,
+}
+
+impl CostFlags {
+    /// The file's costs, with what the flags say instead; none where neither says anything.
+    fn over(&self, file: Option<CostsConfig>) -> Option<CostsConfig> {
+        let file = file.unwrap_or_default();
+        let costs = CostsConfig {
+            hardware: self.hardware.clone().or(file.hardware),
+            watts: self.watts.or(file.watts),
+            idle_watts: self.idle_watts.or(file.idle_watts),
+            always_on: self.always_on || file.always_on,
+            usd_per_kwh: self.tariff.or(file.usd_per_kwh),
+            price_usd: self.hardware_usd.or(file.price_usd),
+            paid_for: self.paid_for || file.paid_for,
+            utilization: self.utilization.or(file.utilization),
+            margin: self.margin.or(file.margin),
+            btc_usd: self.btc_usd.or(file.btc_usd),
+            ..file
+        };
+        (costs != CostsConfig::default()).then_some(costs)
+    }
 }
 
 impl Flags {
     /// The file's settings, with what the flags say instead.
     pub(super) fn over(&self, file: ProvideConfig, role: Option<OfferRole>) -> ProvideConfig {
+        let costs = self.costs.over(file.costs.clone());
         let prices = [self.price_per_task, self.price_per_hour, self.price_per_giga_fuel];
         // A price on the command line stands for all: nobody wants to sell at another one as well.
-        let [price_per_task, price_per_hour, price_per_giga_fuel] = match prices {
-            [None, None, None] => [file.price_per_task, file.price_per_hour, file.price_per_giga_fuel],
+        let (price, [price_per_task, price_per_hour, price_per_giga_fuel]) = match (self.price, prices) {
+            (None, [None, None, None]) => {
+                (file.price, [file.price_per_task, file.price_per_hour, file.price_per_giga_fuel])
+            }
             given => given,
         };
         let quiet_hours =
             if self.quiet_hours.is_empty() { file.quiet_hours } else { self.quiet_hours.clone() };
         ProvideConfig {
             role: role.unwrap_or(file.role),
+            price,
+            costs,
             price_per_task,
             price_per_hour,
             price_per_giga_fuel,
@@ -95,6 +164,8 @@ pub(super) fn load(named: Option<&Path>, usual: &Path) -> Result<ProvideConfig, 
 pub(super) fn unusable(error: ConfigError) -> Failure {
     match &error {
         ConfigError::NoPrice => Failure::of(Exit::Usage, error).advise("for example --price-per-task 10sat"),
+        ConfigError::NoCosts => Failure::of(Exit::Usage, error)
+            .advise("or with flags, for example --watts 65 --tariff 0.16 --paid-for"),
         _ => Failure::of(Exit::BadInput, error),
     }
 }

@@ -1,6 +1,6 @@
 //! What goes into the agent and what comes out of it.
 
-use crate::api::WorkView;
+use crate::{api::WorkView, provider::Policy};
 use market::{
     command::{AbandonReason, Command},
     id::{AttemptId, Digest, LeaseId, OrderId},
@@ -58,6 +58,8 @@ pub enum Input {
     },
     /// Whether the machine may take new work (quiet hours, its owner's own use). It may, until told otherwise.
     Open(bool),
+    /// What the machine takes, and at which price, from now on.
+    Policy(Box<Policy>),
     /// The process is to end: finish what runs, give back the rest.
     Drain,
 }

@@ -1,0 +1,403 @@
+//! Prices that follow the market and stay above cost, by the rules of [`econ::price_policy`].
+//!
+//! Where the owner says what the machine costs, nothing is sold at a loss: with `price = "auto"` the price of an hour is at
+//! least its floor at the tariff of the hour, and offers end before a dearer tariff begins; with prices of the owner's own,
+//! offers below the floor are withdrawn for as long as they would lose money.
+
+use super::{
+    Policy,
+    agent::{Identity, Tally},
+    config::{AutoPrice, ConfigError, ProvideConfig},
+    hardware::Hardware,
+    schedule::WeeklyHours,
+};
+use crate::{
+    api::OfferView,
+    client::{ClientError, Market, OfferQuery},
+    config_file::Share,
+};
+use econ::{
+    answer::Figures,
+    catalogue::{Catalogue, Row, Unknown},
+    money::{BtcRate, Usd},
+    price_policy::{Ask, BadCost, Costs, Explanation, Floor, Purchase, lease_floor, per_giga_fuel},
+};
+use jiff::{Span, civil::DateTime};
+use market::{
+    id::PartyId,
+    resources::{Isolation, Resources},
+    units::{Msat, PPM, Rate, Unit},
+};
+use rust_decimal::Decimal;
+use serde::Deserialize;
+use std::{collections::BTreeMap, convert::Infallible, time::Duration};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior},
+};
+
+/// How often prices are looked at.
+pub const REPRICE_EVERY: Duration = Duration::from_secs(300);
+/// How many offers are read to find the going price: the oldest ones, in pages of the market's size.
+const OFFER_PAGES_MAX: usize = 5;
+const OFFERS_PER_PAGE: u32 = 1_000;
+/// Tariffs are looked at in steps of so many minutes, and no lease is offered for less.
+const STEP_MINUTES: i64 = 15;
+
+/// What the owner says about costs, in `provide.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CostsConfig {
+    /// The machine, as `grist econ catalog show hardware` calls it: its draw and price are taken from there.
+    pub hardware: Option<String>,
+    /// Its draw at work, in watts.
+    pub watts: Option<Decimal>,
+    /// Its draw when idle, in watts.
+    pub idle_watts: Option<Decimal>,
+    /// Whether it would be on anyway.
+    pub always_on: bool,
+    /// The price of a kilowatt-hour.
+    pub usd_per_kwh: Option<Decimal>,
+    /// A region of the catalogue, instead of a price.
+    pub region: Option<String>,
+    /// Hours at which electricity costs something else.
+    pub tariff_hours: Vec<TariffHours>,
+    /// What the machine cost.
+    pub price_usd: Option<Decimal>,
+    /// What it is worth in the end.
+    pub residual_usd: Decimal,
+    /// How long it lasts.
+    pub life_years: Option<Decimal>,
+    /// Whether it is paid for: only power counts.
+    pub paid_for: bool,
+    /// The share of the time that it earns.
+    pub utilization: Option<Share>,
+    /// What the owner wants above cost.
+    pub margin: Option<Share>,
+    /// What a bitcoin costs, in dollars.
+    pub btc_usd: Option<Decimal>,
+}
+
+/// A tariff for some hours of the week.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TariffHours {
+    /// Which hours, local time.
+    pub hours: WeeklyHours,
+    /// The price of a kilowatt-hour in them.
+    pub usd_per_kwh: Decimal,
+}
+
+/// Costs that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CostsError {
+    /// The catalogue does not know a name.
+    #[error(transparent)]
+    Unknown(#[from] Unknown),
+    /// A number that cannot be.
+    #[error(transparent)]
+    Bad(#[from] BadCost),
+    /// Something is not said.
+    #[error("say {0}")]
+    Missing(&'static str),
+}
+
+/// The margin where none is named.
+const DEFAULT_MARGIN_PPM: u32 = 200_000;
+
+impl CostsConfig {
+    /// The costs, with what the catalogue knows where the owner says nothing, and the figures used.
+    fn resolve(&self, catalogue: &Catalogue) -> Result<(Costs, Figures), CostsError> {
+        let mut figures = Figures::default();
+        let hardware = self.hardware.as_deref().map(|id| catalogue.hardware(id)).transpose()?;
+        if let Some(row) = hardware {
+            let value = format!("{} W, {}", row.train_watts, row.price_usd);
+            figures.cite(&row.name, value, &row.provenance());
+        }
+        let watts = self.watts.or(hardware.map(|row| row.train_watts));
+        let watts = watts.ok_or(CostsError::Missing("`watts`, or `hardware` as the catalogue calls it"))?;
+        let usd_per_kwh = match (self.usd_per_kwh, &self.region) {
+            (Some(given), _) => Usd(given),
+            (None, Some(region)) => {
+                let row = catalogue.tariff(region)?;
+                figures.cite(row.key(), format!("{} usd/kWh", row.usd_per_kwh.0), &row.provenance());
+                row.usd_per_kwh
+            }
+            (None, None) => return Err(CostsError::Missing("`usd_per_kwh`, or a `region` of the catalogue")),
+        };
+        let price_usd = self.price_usd.map(Usd).or(hardware.map(|row| row.price_usd));
+        let purchase = match (self.paid_for, price_usd) {
+            (true, _) => None,
+            (false, Some(price_usd)) => Some(Purchase {
+                price_usd,
+                residual_usd: Usd(self.residual_usd),
+                life_years: match self.life_years {
+                    Some(years) => years,
+                    None => catalogue.assumption("hardware_life", &mut figures)?,
+                },
+            }),
+            (false, None) => {
+                return Err(CostsError::Missing("`price_usd`, or `paid_for = true` where only power counts"));
+            }
+        };
+        let utilization = match self.utilization {
+            Some(share) => fraction(share),
+            None => catalogue.assumption("utilization_for_amortization", &mut figures)?,
+        };
+        let btc = match self.btc_usd {
+            Some(usd_per_btc) => BtcRate { usd_per_btc, ..catalogue.btc_rate()? },
+            None => catalogue.btc_rate()?,
+        };
+        match self.btc_usd {
+            Some(usd) => figures.given("bitcoin", format!("{usd} usd")),
+            None => figures.cite_rate(&btc),
+        }
+        let costs = Costs {
+            watts,
+            idle_watts: self.idle_watts.unwrap_or(Decimal::ZERO),
+            is_always_on: self.always_on,
+            usd_per_kwh,
+            purchase,
+            utilization,
+            margin: fraction(self.margin.unwrap_or(Share(DEFAULT_MARGIN_PPM))),
+            btc,
+        };
+        costs.check()?;
+        Ok((costs, figures))
+    }
+
+    /// What electricity costs at a time of the week.
+    fn tariff(&self, usual: Usd, at: DateTime) -> Usd {
+        let special = self.tariff_hours.iter().find(|band| band.hours.contains(at));
+        special.map_or(usual, |band| Usd(band.usd_per_kwh))
+    }
+
+    /// The tariff to reckon with from now on, and for how many minutes nothing dearer comes; at most `horizon_minutes`.
+    fn outlook(&self, usual: Usd, now: DateTime, horizon_minutes: i64) -> (Usd, i64) {
+        let at = |minutes: i64| now.checked_add(Span::new().minutes(minutes)).unwrap_or(now);
+        // A lease of one step may still run when the next step begins.
+        let tariff = self.tariff(usual, now).max(self.tariff(usual, at(STEP_MINUTES)));
+        let mut minutes = STEP_MINUTES;
+        while minutes < horizon_minutes && self.tariff(usual, at(minutes + STEP_MINUTES)) <= tariff {
+            minutes += STEP_MINUTES;
+        }
+        (tariff, minutes)
+    }
+}
+
+fn fraction(share: Share) -> Decimal {
+    Decimal::from(share.0) / Decimal::from(PPM)
+}
+
+/// Everything that a machine's prices depend on, except time and others.
+#[derive(Debug, Clone)]
+pub struct Pricing {
+    config: ProvideConfig,
+    hardware: Hardware,
+    capacity: Resources,
+    isolation: Isolation,
+    fuel_per_second: u64,
+    costs: Option<(CostsConfig, Costs, Figures)>,
+}
+
+impl Pricing {
+    /// From what was chosen, found and measured. `fuel_per_second` is 0 where it is not known.
+    pub fn new(
+        config: ProvideConfig,
+        catalogue: &Catalogue,
+        hardware: Hardware,
+        capacity: Resources,
+        isolation: Isolation,
+        fuel_per_second: u64,
+    ) -> Result<Pricing, ConfigError> {
+        config.rates()?;
+        let costs = match (&config.costs, config.price) {
+            (Some(said), _) => {
+                let (costs, figures) = said.resolve(catalogue)?;
+                for band in &said.tariff_hours {
+                    Costs { usd_per_kwh: Usd(band.usd_per_kwh), ..costs.clone() }
+                        .check()
+                        .map_err(CostsError::from)?;
+                }
+                Some((said.clone(), costs, figures))
+            }
+            (None, Some(AutoPrice::Auto)) => return Err(ConfigError::NoCosts),
+            (None, None) => None,
+        };
+        Ok(Pricing { config, hardware, capacity, isolation, fuel_per_second, costs })
+    }
+
+    /// Whether the prices change with time or with the market.
+    pub fn is_moving(&self) -> bool {
+        self.costs.is_some()
+    }
+
+    /// How the machine behaves now. `others` are offers of the market, its own among them; `idle_hours` are full hours
+    /// without a lease.
+    pub fn at(
+        &self,
+        now: DateTime,
+        own: Option<PartyId>,
+        others: &[OfferView],
+        idle_hours: u64,
+    ) -> Result<Priced, ConfigError> {
+        let Some((said, costs, figures)) = &self.costs else {
+            let policy = self.policy(&self.config.rates()?)?;
+            return Ok(Priced { policy, explanation: None });
+        };
+        let horizon_minutes = i64::try_from(self.config.lease_max.0 / 60_000).unwrap_or(i64::MAX);
+        let (tariff, minutes) = said.outlook(costs.usd_per_kwh, now, horizon_minutes);
+        let costs = Costs { usd_per_kwh: tariff, ..costs.clone() };
+        let floor = costs.floor().map_err(CostsError::from)?;
+        let leases = self.leases();
+        let hour_floor = lease_floor(floor.msat_per_hour, leases);
+        let fuel_floor = per_giga_fuel(hour_floor, self.fuel_per_second);
+        let going = |unit| self.going(unit, own, others);
+        let hour = Ask::new(hour_floor, going(Unit::Ms), idle_hours);
+        let giga_fuel = fuel_floor.map(|floor| Ask::new(floor, going(Unit::Fuel), idle_hours));
+        let rates = match self.config.price {
+            Some(AutoPrice::Auto) => {
+                let fuel = giga_fuel.map(|ask| Rate::per_giga_fuel(ask.msat()));
+                [Some(Rate::per_hour(hour.msat())), fuel].into_iter().flatten().collect()
+            }
+            None => {
+                let pays = |rate: &Rate| match rate.unit {
+                    Unit::Ms => rate.msat >= hour_floor,
+                    Unit::Fuel => fuel_floor.is_none_or(|floor| rate.msat >= floor),
+                    // What a task costs depends on the task: the agent looks at each.
+                    Unit::Task => true,
+                };
+                self.config.rates()?.into_iter().filter(pays).collect::<Vec<_>>()
+            }
+        };
+        let mut policy = self.policy(&rates)?;
+        policy.cost_per_hour_msat = policy.cost_per_hour_msat.max(hour_floor);
+        let until_dearer_ms = u64::try_from(minutes).unwrap_or(0).saturating_mul(60_000);
+        for offer in &mut policy.offers {
+            offer.lease_max_ms = offer.lease_max_ms.min(until_dearer_ms);
+        }
+        let explanation = self.explain(costs, floor, hour, giga_fuel, figures);
+        Ok(Priced { policy, explanation: Some(explanation) })
+    }
+
+    fn explain(
+        &self,
+        costs: Costs,
+        floor: Floor,
+        hour: Ask,
+        giga_fuel: Option<Ask>,
+        figures: &Figures,
+    ) -> Explanation {
+        let leases = self.leases();
+        let lease_floor_msat = lease_floor(floor.msat_per_hour, leases);
+        Explanation { costs, floor, leases, lease_floor_msat, hour, giga_fuel, figures: figures.clone() }
+    }
+
+    fn policy(&self, rates: &[Rate]) -> Result<Policy, ConfigError> {
+        self.config.policy(rates, &self.hardware, &self.capacity, self.isolation, self.fuel_per_second)
+    }
+
+    /// How many leases share the machine: a wasm task keeps one core busy; a GPU is leased whole.
+    fn leases(&self) -> u64 {
+        if self.capacity.gpus.is_some() { 1 } else { (self.capacity.cpu_milli / 1_000).max(1) }
+    }
+
+    /// The lowest price of each other party that sells the like in this unit now.
+    fn going(&self, unit: Unit, own: Option<PartyId>, offers: &[OfferView]) -> Vec<Msat> {
+        let model = |resources: &Resources| resources.gpus.as_ref().map(|gpus| gpus.model.clone());
+        let mut lowest: BTreeMap<PartyId, Msat> = BTreeMap::new();
+        let likes = offers.iter().filter(|offer| {
+            offer.is_live
+                && Some(offer.party) != own
+                && offer.terms.role == self.config.role
+                && offer.terms.rate.unit == unit
+                && model(&offer.terms.resources) == model(&self.capacity)
+        });
+        for offer in likes {
+            let rate = &offer.terms.rate;
+            let per = match unit {
+                Unit::Ms => 3_600_000,
+                Unit::Fuel => 1_000_000_000,
+                Unit::Task => 1,
+            };
+            // Prices that do not fit are no competition.
+            let Ok(msat) = rate.msat.scale(per, rate.per, market::units::Rounding::Up) else { continue };
+            let entry = lowest.entry(offer.party).or_insert(msat);
+            *entry = msat.min(*entry);
+        }
+        lowest.into_values().collect()
+    }
+}
+
+/// How a machine behaves now, and why.
+#[derive(Debug, Clone)]
+pub struct Priced {
+    /// What it takes, and at which price.
+    pub policy: Policy,
+    /// The sum, where the costs are known.
+    pub explanation: Option<Explanation>,
+}
+
+/// The offers that a going price is read from.
+pub async fn read_offers(market: &Market) -> Result<Vec<OfferView>, ClientError> {
+    let mut offers: Vec<OfferView> = Vec::new();
+    for _ in 0..OFFER_PAGES_MAX {
+        let after = offers.last().map(|offer| offer.offer);
+        let page = market
+            .offers(&OfferQuery { after, limit: Some(OFFERS_PER_PAGE), ..OfferQuery::default() })
+            .await?;
+        let is_last = page.len() < OFFERS_PER_PAGE as usize;
+        offers.extend(page);
+        if is_last {
+            break;
+        }
+    }
+    Ok(offers)
+}
+
+/// Keeps `policies` as the time, the market and the machine's own work want it. Never ends.
+pub(super) async fn follow(
+    pricing: Pricing,
+    market: Market,
+    identity: Identity,
+    tally: watch::Receiver<Tally>,
+    policies: watch::Sender<Policy>,
+) -> Infallible {
+    if !pricing.is_moving() {
+        return std::future::pending().await;
+    }
+    let mut tick = tokio::time::interval(REPRICE_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut busy_at, mut finished) = (Instant::now(), 0);
+    loop {
+        tick.tick().await;
+        let seen = *tally.borrow();
+        if seen.leases > 0 || seen.finished != finished {
+            (busy_at, finished) = (Instant::now(), seen.finished);
+        }
+        let idle_hours = busy_at.elapsed().as_secs() / 3_600;
+        // Without the market's offers the last prices stand: the floor below them has not moved for that.
+        let others = match read_offers(&market).await {
+            Ok(others) => others,
+            Err(error) => {
+                tracing::warn!(%error, "the going price cannot be read; prices stay as they are");
+                continue;
+            }
+        };
+        match pricing.at(jiff::Zoned::now().datetime(), Some(identity.party), &others, idle_hours) {
+            Ok(priced) => {
+                let is_new = policies.send_if_modified(|policy| {
+                    let is_new = *policy != priced.policy;
+                    if is_new {
+                        *policy = priced.policy;
+                    }
+                    is_new
+                });
+                if is_new {
+                    tracing::info!("prices have changed");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "no price can be made; the last one stands"),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What a machine asks: above its floor at every tariff, and what others ask where that is more.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+use econ::{catalogue::Catalogue, price_policy::Ask};
+use jiff::civil::{DateTime, date};
+use market::{
+    id::{MachineId, OfferId, PartyId},
+    offer::{OfferRole, OfferTerms},
+    resources::{Isolation, Resources},
+    units::{Msat, Rate},
+};
+use node::{
+    api::OfferView,
+    provider::{config::ProvideConfig, hardware::Hardware, pricing::Pricing},
+};
+
+/// 100 W at 0.40 $/kWh and 100,000 $/BTC: 40 sat an hour, 10 for each of four leases.
+const COSTS: &str =
+    "[costs]\nwatts = 100\nusd_per_kwh = 0.40\npaid_for = true\nmargin = \"0%\"\nbtc_usd = 100000\n";
+/// A fuel speed at which an hour burns 3,600 giga-fuel.
+const SPEED: u64 = 1_000_000_000;
+
+fn hardware() -> Hardware {
+    Hardware {
+        cpu: "cpu".into(),
+        arch: "x86_64".into(),
+        cores: 4,
+        memory_mib: 8_000,
+        disk_free_mib: Some(1_000),
+        os: "os".into(),
+        gpus: None,
+        gpu_note: String::new(),
+    }
+}
+
+fn pricing(prices: &str, costs: &str) -> Pricing {
+    let config = ProvideConfig::parse(&format!("{prices}\n{costs}")).unwrap();
+    let capacity = config.capacity(&hardware()).unwrap();
+    let catalogue = Catalogue::embedded().unwrap();
+    Pricing::new(config, &catalogue, hardware(), capacity, Isolation::Wasm, SPEED).unwrap()
+}
+
+fn offer_of(party: u64, rate: Rate) -> OfferView {
+    let terms = OfferTerms {
+        role: OfferRole::Work,
+        rate,
+        resources: Resources { cpu_milli: 1_000, memory_mib: 512, ..Resources::default() },
+        isolation: Isolation::Wasm,
+        region: "eu".parse().unwrap(),
+        class: "x".parse().unwrap(),
+        attributes: Default::default(),
+        lease_max_ms: 1,
+    };
+    OfferView {
+        offer: OfferId(party),
+        machine: MachineId(party),
+        machine_label: String::new(),
+        party: PartyId(party),
+        party_label: String::new(),
+        free: terms.resources.clone(),
+        terms,
+        is_live: true,
+        reputation_ppm: 0,
+        is_unvetted: true,
+        bond_msat: Msat::ZERO,
+    }
+}
+
+/// The 7th of December 2026 is a Monday.
+fn monday(hour: i8) -> DateTime {
+    date(2026, 12, 7).at(hour, 0, 0, 0)
+}
+
+fn rates(pricing: &Pricing, at: DateTime, others: &[OfferView], idle_hours: u64) -> Vec<Rate> {
+    let priced = pricing.at(at, Some(PartyId(1)), others, idle_hours).unwrap();
+    priced.policy.offers.iter().map(|offer| offer.rate).collect()
+}
+
+#[test]
+fn alone_in_the_market_it_asks_its_floor_for_an_hour_and_for_fuel() {
+    let asked = rates(&pricing("price = \"auto\"", COSTS), monday(12), &[], 0);
+    assert_eq!(asked, [Rate::per_hour(Msat(10_000)), Rate::per_giga_fuel(Msat(3))]);
+}
+
+#[test]
+fn it_follows_others_above_its_floor_and_never_below() {
+    let auto = pricing("price = \"auto\"", COSTS);
+    let hour = |msat, idle| {
+        let other = [offer_of(2, Rate::per_hour(Msat(msat)))];
+        rates(&auto, monday(12), &other, idle)[0].msat
+    };
+    assert_eq!(
+        [hour(30_000, 0), hour(30_000, 1), hour(9_000, 0)],
+        [Msat(30_000), Msat(20_000), Msat(10_000)]
+    );
+    let own = [offer_of(1, Rate::per_hour(Msat(99_000)))];
+    assert_eq!(rates(&auto, monday(12), &own, 0)[0].msat, Msat(10_000), "its own offers are no competition");
+}
+
+#[test]
+fn work_below_the_floor_is_declined_at_claim_time_as_well() {
+    let priced = pricing("price = \"auto\"", COSTS).at(monday(12), None, &[], 0).unwrap();
+    assert_eq!(priced.policy.cost_per_hour_msat, Msat(10_000));
+    let explanation = priced.explanation.unwrap();
+    assert_eq!((explanation.leases, explanation.hour), (4, Ask::Alone { msat: Msat(10_000) }));
+}
+
+#[test]
+fn no_lease_is_offered_that_could_run_into_a_dearer_tariff() {
+    let costs = format!("{COSTS}tariff_hours = [{{ hours = \"17:00-21:00\", usd_per_kwh = 0.80 }}]");
+    let auto = pricing("price = \"auto\"", &costs);
+    let at = |hour| {
+        let policy = auto.at(monday(hour), None, &[], 0).unwrap().policy;
+        (policy.offers[0].rate.msat, policy.offers[0].lease_max_ms / 3_600_000)
+    };
+    assert_eq!(at(12), (Msat(10_000), 5), "cheap until five");
+    assert_eq!(at(17), (Msat(20_000), 24), "dear now; what comes is no dearer");
+    assert_eq!(at(21), (Msat(10_000), 20));
+}
+
+#[test]
+fn prices_of_the_owners_own_are_withdrawn_while_they_would_lose_money() {
+    let costs = format!("{COSTS}tariff_hours = [{{ hours = \"17:00-21:00\", usd_per_kwh = 0.80 }}]");
+    let own = pricing("price_per_hour = \"15 sat\"\nprice_per_task = \"1 sat\"", &costs);
+    let per_task = Rate::per_task(Msat(1_000));
+    assert_eq!(rates(&own, monday(12), &[], 0), [per_task, Rate::per_hour(Msat(15_000))]);
+    assert_eq!(rates(&own, monday(18), &[], 0), [per_task], "tasks are looked at one by one");
+}
+
+#[test]
+fn what_the_owner_leaves_out_comes_from_the_catalogue_and_is_cited() {
+    let costs = "[costs]\nhardware = \"mac-mini-m4-pro\"\nregion = \"California\"\n";
+    let priced = pricing("price = \"auto\"", costs).at(monday(12), None, &[], 0).unwrap();
+    let explanation = priced.explanation.unwrap();
+    assert_eq!(explanation.costs.watts, 40.into());
+    let cited: Vec<&str> = explanation.figures.iter().map(|figure| figure.what.as_str()).collect();
+    assert_eq!(
+        cited,
+        ["California", "Mac Mini M4 Pro", "bitcoin", "hardware_life", "utilization_for_amortization"]
+    );
+}
+
+#[test]
+fn costs_that_cannot_be_are_refused_before_anything_is_offered() {
+    let refused = |costs: &str| {
+        let config = ProvideConfig::parse(&format!("price = \"auto\"\n[costs]\n{costs}")).unwrap();
+        let capacity = config.capacity(&hardware()).unwrap();
+        let catalogue = Catalogue::embedded().unwrap();
+        Pricing::new(config, &catalogue, hardware(), capacity, Isolation::Wasm, SPEED)
+            .unwrap_err()
+            .to_string()
+    };
+    insta::assert_snapshot!(refused("usd_per_kwh = 0.1"), @"");
+    insta::assert_snapshot!(refused("watts = 0\nusd_per_kwh = 0.1\npaid_for = true"), @"");
+    insta::assert_snapshot!(refused("watts = 10\npaid_for = true"), @"");
+    insta::assert_snapshot!(refused("watts = 10\nregion = \"Texsa\"\npaid_for = true"), @"");
+    insta::assert_snapshot!(refused("watts = 10\nusd_per_kwh = 0.1"), @"");
+    insta::assert_snapshot!(
+        refused("watts = 10\nusd_per_kwh = 0.1\npaid_for = true\ntariff_hours = [{ hours = \"17:00-21:00\", usd_per_kwh = -1 }]"),
+        @""
+    );
+}
