@@ -16,7 +16,7 @@ use crate::{
     units::{Msat, Rate, TimeMs},
     verify::TaskResult,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeStructVariant};
 use std::sync::Arc;
 
 /// Something that happened. In JSON, an object with one field: the event's name in snake case.
@@ -177,7 +177,7 @@ pub enum Event {
 }
 
 /// What was found about an attempt, and by whom.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// The result stands.
@@ -194,7 +194,7 @@ pub enum Verdict {
         /// Why.
         reason: RejectReason,
         /// What the majority found, where there is one.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default)]
         evidence: Option<Evidence>,
     },
     /// Nobody can say; unpaid, without fault.
@@ -202,6 +202,39 @@ pub enum Verdict {
         /// Why.
         reason: InconclusiveReason,
     },
+}
+
+impl Serialize for Verdict {
+    /// As the derived one, but texts leave out evidence that there is not; see [`crate::sparse`].
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let is_text = serializer.is_human_readable();
+        match self {
+            Verdict::Accepted { quality_ppm, agreeing, verified } => {
+                let mut row = serializer.serialize_struct_variant("Verdict", 0, "accepted", 3)?;
+                row.serialize_field("quality_ppm", quality_ppm)?;
+                row.serialize_field("agreeing", agreeing)?;
+                row.serialize_field("verified", verified)?;
+                row.end()
+            }
+            Verdict::Rejected { reason, evidence } => {
+                let is_left_out = is_text && evidence.is_none();
+                let fields = 2 - usize::from(is_left_out);
+                let mut row = serializer.serialize_struct_variant("Verdict", 1, "rejected", fields)?;
+                row.serialize_field("reason", reason)?;
+                if is_left_out {
+                    row.skip_field("evidence")?;
+                } else {
+                    row.serialize_field("evidence", evidence)?;
+                }
+                row.end()
+            }
+            Verdict::Inconclusive { reason } => {
+                let mut row = serializer.serialize_struct_variant("Verdict", 2, "inconclusive", 1)?;
+                row.serialize_field("reason", reason)?;
+                row.end()
+            }
+        }
+    }
 }
 
 /// Why a result was rejected.

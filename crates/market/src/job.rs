@@ -2,6 +2,7 @@
 
 use crate::{
     id::{Digest, PartyId},
+    sparse::serialize_sparsely,
     units::{PPM, big_u64},
 };
 use serde::{Deserialize, Serialize};
@@ -65,7 +66,7 @@ pub struct InputFile {
 }
 
 /// What to run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobSpec {
     /// For people; at most 64 characters.
@@ -81,7 +82,7 @@ pub struct JobSpec {
     #[serde(default)]
     pub env: BTreeMap<String, String>,
     /// What tasks read from standard input.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub stdin: Option<Digest>,
     /// Input files.
     #[serde(default)]
@@ -100,6 +101,11 @@ pub struct JobSpec {
     /// How results are verified.
     pub verification: Verification,
 }
+
+serialize_sparsely!(JobSpec {
+    name, profile, module, args, env, stdin, inputs, tasks, max_parallel, retries, duplicate_stragglers, limits,
+    verification,
+} but stdin when there);
 
 impl JobSpec {
     /// The most tasks of one job.

@@ -8,6 +8,7 @@
 
 pub mod auction;
 pub mod command;
+pub mod digest_map;
 pub mod effect;
 pub mod engine;
 pub mod event;
@@ -27,6 +28,7 @@ pub mod reply;
 pub mod reputation;
 pub mod resources;
 pub mod rules;
+mod sparse;
 pub mod statement;
 pub mod table;
 pub mod units;

@@ -4,6 +4,7 @@ use crate::{
     id::{Digest, MachineId, OrderId},
     name::Name,
     resources::{Attributes, Isolation, MAX_ATTRIBUTES, Resources},
+    sparse::serialize_sparsely,
     units::{Msat, PPM, Rate},
 };
 use serde::{Deserialize, Serialize};
@@ -37,7 +38,7 @@ pub enum OrderKind {
 }
 
 /// What a machine must have to take part.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Needs {
     /// What each lease reserves.
@@ -45,7 +46,7 @@ pub struct Needs {
     /// The weakest isolation that will do.
     pub isolation: Isolation,
     /// The region, if it matters.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub region: Option<Name>,
     /// Attributes that must be there with these values.
     #[serde(default)]
@@ -57,6 +58,10 @@ pub struct Needs {
     #[serde(default)]
     pub min_bond_msat: Msat,
 }
+
+serialize_sparsely!(Needs {
+    resources, isolation, region, attributes, min_reputation_ppm, min_bond_msat
+} but region when there);
 
 /// The terms of an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

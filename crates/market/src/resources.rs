@@ -1,6 +1,6 @@
 //! What machines have and what work needs, in integer units.
 
-use crate::name::Name;
+use crate::{name::Name, sparse::serialize_sparsely};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub struct Gpus {
 }
 
 /// Countable capacity: what a machine has in all, what an offer sells, what a lease reserves.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Resources {
     /// Thousandths of a CPU core.
@@ -31,9 +31,11 @@ pub struct Resources {
     #[serde(default)]
     pub upload_mbps: u64,
     /// GPUs of one model.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub gpus: Option<Gpus>,
 }
+
+serialize_sparsely!(Resources { cpu_milli, memory_mib, disk_mib, upload_mbps, gpus } but gpus when there);
 
 /// One kind of capacity, for telling what is short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

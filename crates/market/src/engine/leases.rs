@@ -15,8 +15,12 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
+/// A lease by time that could be paid for a shorter time than this is not granted, in milliseconds.
+const USEFUL_LEASE_MS: u64 = 1_000;
+
 impl Engine {
-    /// Gives a slot (or an audit's replica work) to an offer. `None` when the escrow cannot fund a lease by time.
+    /// Gives a slot (or an audit's replica work) to an offer. `None` when the escrow cannot fund a useful
+    /// lease by time.
     pub(super) fn grant_lease(
         &mut self,
         order_id: OrderId,
@@ -35,7 +39,13 @@ impl Engine {
             let escrow = self.state.ledger.available(Account::Escrow(job));
             let affordable =
                 mul_div(escrow.0, rate.per, rate.msat.0.max(1), Rounding::Down).unwrap_or(u64::MAX);
+            // What is left may pay for a moment only, which would be used up before the first task is done, and then for the
+            // next moment, for ever.
+            let useful_ms = self.state.job(job).mean_task_ms.max(USEFUL_LEASE_MS).min(max_ms);
             max_ms = max_ms.min(affordable);
+            if max_ms < useful_ms {
+                return None;
+            }
             let amount = rate.ceiling(max_ms).ok().filter(|amount| amount.0 > 0)?;
             let posting =
                 self.state.ledger.pend(Account::Escrow(job), Account::Earnings(party), amount).ok()?;

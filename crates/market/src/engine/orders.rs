@@ -133,7 +133,7 @@ impl Engine {
             let rate = self.state.offer(offer).terms.rate;
             while self.offer_can_serve(order, offer) {
                 if self.grant_lease(order, offer, rate, false).is_none() {
-                    return;
+                    return self.end_if_unfunded(order);
                 }
                 let row = self.state.order(order);
                 if row.held_slots >= row.terms.slots {
