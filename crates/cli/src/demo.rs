@@ -279,8 +279,7 @@ impl Fate {
 /// Fetches the receipt, keeps it, and checks it.
 async fn take_receipt(stage: &Stage, job: JobId, file: &Path) -> Result<Receipt, Failure> {
     let receipt = stage.market().receipt(stage.buyer()?, job).await?;
-    let receipt =
-        receipt.ok_or_else(|| Failure::new(Exit::Unexpected, "the market gives no receipt"))?;
+    let receipt = receipt.ok_or_else(|| Failure::new(Exit::Unexpected, "the market gives no receipt"))?;
     let text = serde_json::to_string_pretty(&receipt).map_err(|e| Failure::of(Exit::Unexpected, e))?;
     std::fs::write(file, text).map_err(|e| Failure::of(Exit::Unexpected, e).during(file.display()))?;
     receipt.verify(Some(&stage.market().venue())).map_err(|e| Failure::of(Exit::NotVerified, e))?;

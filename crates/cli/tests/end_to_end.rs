@@ -4,9 +4,9 @@
 
 mod program;
 
-use program::{Grist, Said, Service, example, market};
+use program::{Grist, Said, Service, example, market, wait_for_offer};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A provider with a party of its own, which sells one core.
 fn provider(at: &Service, label: &str, price: &str) -> (Grist, Service) {
@@ -24,15 +24,20 @@ fn provider(at: &Service, label: &str, price: &str) -> (Grist, Service) {
         "--max-memory",
         "512MiB",
     ];
-    let standing = offers(&grist);
     let service = grist.start(&args);
-    while offers(&grist) == standing {} // It takes work once its offer stands.
+    wait_for_offer(at, service.first["machine"].as_str().unwrap());
     (grist, service)
 }
 
-/// How many offers stand.
-fn offers(grist: &Grist) -> Option<usize> {
-    grist.run(&["offers", "list", "--json"]).ok().json().as_array().map(Vec::len)
+/// The smallest example, with two parties that have to agree on each task.
+fn replicated_job(buyer: &Grist) -> PathBuf {
+    let folder = buyer.path("job");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::copy(example("hello/hello.wasm"), folder.join("hello.wasm")).unwrap();
+    let text = std::fs::read_to_string(example("hello/job.toml")).unwrap();
+    let text = text.replace("method = \"none\"", "method = \"replicas\"\nagree = 2\nof = 2");
+    std::fs::write(folder.join("job.toml"), text).unwrap();
+    folder.join("job.toml")
 }
 
 /// A buyer with money.
@@ -218,19 +223,68 @@ fn replicas_of_two_parties_agree_to_the_bit() {
     let _one = provider(&venue, "one", "10sat");
     let _two = provider(&venue, "two", "12sat");
     let buyer = buyer(&venue, "2000sat");
-    let folder = buyer.path("job");
-    std::fs::create_dir(&folder).unwrap();
-    std::fs::copy(example("hello/hello.wasm"), folder.join("hello.wasm")).unwrap();
-    let text = std::fs::read_to_string(example("hello/job.toml")).unwrap();
-    let text = text.replace("method = \"none\"", "method = \"replicas\"\nagree = 2\nof = 2");
-    std::fs::write(folder.join("job.toml"), text).unwrap();
     let out = buyer.path("out");
-    let (said, result) = run(&buyer, &folder.join("job.toml"), &out);
+    let (said, result) = run(&buyer, &replicated_job(&buyer), &out);
     assert_eq!((said.code, &result["outcome"]), (0, &json!("completed")), "{said:?}");
     let receipt: Value =
         serde_json::from_str(&std::fs::read_to_string(out.join("receipt.json")).unwrap()).unwrap();
     let task = &receipt["body"]["tasks"][0];
     assert_eq!(task["attempts"].as_array().unwrap().len(), 2, "{task}");
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_leaves_the_job_running_and_says_how_to_go_on() {
+    let operator = Grist::new();
+    let venue = market(&operator, &operator.path("market"));
+    let buyer = buyer(&venue, "2000sat");
+    let (job, out) = (example("hello/job.toml"), buyer.path("out"));
+    let (running, said) =
+        buyer.interrupted(&["run", job.to_str().unwrap(), "--yes", "--out", out.to_str().unwrap()]);
+    let job = running.first["placed"]["job"].as_str().unwrap();
+    assert_eq!(said.code, 130, "{said:?}");
+    let error: Value = serde_json::from_str(said.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!((&error["error"]["code"], &error["error"]["exit_code"]), (&json!("interrupted"), &json!(130)));
+    let message = error["error"]["message"].as_str().unwrap();
+    assert!(message.contains(&format!("`grist job watch {job} --out {}`", out.display())), "{message}");
+    let status = buyer.run(&["job", "status", job, "--json"]).ok().json();
+    assert_eq!((&status["job"]["phase"], &status["job"]["outcome"]), (&json!("waiting"), &Value::Null));
+}
+
+#[test]
+fn a_job_whose_run_was_killed_is_watched_to_its_end() {
+    let operator = Grist::new();
+    let venue = market(&operator, &operator.path("market"));
+    let buyer = buyer(&venue, "2000sat");
+    let file = replicated_job(&buyer);
+    let mut running = buyer.start(&["run", file.to_str().unwrap(), "--yes"]);
+    let job = running.first["placed"]["job"].as_str().unwrap().to_owned();
+    running.kill();
+
+    let _one = provider(&venue, "one", "10sat");
+    let _two = provider(&venue, "two", "12sat");
+    let out = buyer.path("out");
+    buyer.run(&["job", "watch", &job, "--json", "--out", out.to_str().unwrap()]).ok();
+    for task in 0..8 {
+        let log = std::fs::read_to_string(out.join(format!("logs/task-{task:06}.out"))).unwrap();
+        assert_eq!(log, format!("hello from task {task}\n"));
+    }
+    let venue_key = venue.first["venue"].as_str().unwrap();
+    let receipt = out.join("receipt.json");
+    buyer.run(&["receipt", "verify", receipt.to_str().unwrap(), "--venue", venue_key]).ok();
+}
+
+#[test]
+fn a_wallet_says_until_when_an_invoice_can_be_paid() {
+    let operator = Grist::new();
+    let venue = market(&operator, &operator.path("market"));
+    let buyer = buyer(&venue, "5sat");
+    let said = buyer.run(&["wallet", "topup", "6sat"]).ok();
+    let view = buyer.run(&["wallet", "topup", "6sat", "--json"]).ok().json();
+    let until = view["expires_at_ms"].as_u64().unwrap() / 1_000;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    assert!(until > now, "{view}");
+    assert!(said.stderr.contains(" until 20"), "{}", said.stderr);
 }
 
 #[test]

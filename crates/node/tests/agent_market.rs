@@ -7,20 +7,18 @@ mod support;
 use market::{
     command::{CERTIFICATE_DOMAIN, Command, certificate_message},
     event::JobOutcome,
-    id::Digest,
-    job::{JobSpec, TaskLimits, Verification},
+    id::JobId,
+    job::Verification,
     key::SecretKey,
     offer::{OfferRole, OfferTerms},
-    order::{Needs, OrderKind, OrderTerms},
     reply::Reply,
-    resources::{Isolation, Resources},
+    resources::Isolation,
     units::{Msat, Rate},
 };
 use node::{
-    api::{JobView, TopupPhase},
-    buyer::{Buyer, PreparedJob},
+    api::JobView,
+    buyer::Buyer,
     client::Market,
-    http::{MarketConfig, RunningMarket, serve},
     provider::{
         Driver, InProcess, Policy, ProvideError,
         agent::{Identity, Tally},
@@ -28,35 +26,12 @@ use node::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
-    path::Path,
     sync::Arc,
     time::Duration,
 };
-use support::{party, until};
+use support::{OpenMarket, job, order, party, resources, until};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-
-/// Writes its task's number to standard output, after some work.
-const PROGRAM: &str = r#"(module
-    (import "wasi_snapshot_preview1" "args_get" (func $args_get (param i32 i32) (result i32)))
-    (import "wasi_snapshot_preview1" "args_sizes_get" (func $sizes (param i32 i32) (result i32)))
-    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
-    (memory (export "memory") 1)
-    (func (export "_start")
-        (local $i i32)
-        (drop (call $sizes (i32.const 0) (i32.const 4)))
-        (drop (call $args_get (i32.const 64) (i32.const 256)))
-        (loop $work
-            (local.set $i (i32.add (local.get $i) (i32.const 1)))
-            (br_if $work (i32.lt_u (local.get $i) (i32.const 2000000))))
-        (i32.store (i32.const 16) (i32.load (i32.const 68)))
-        (i32.store (i32.const 20) (i32.const 4))
-        (drop (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 24)))))"#;
-
-fn resources(cores: u64) -> Resources {
-    Resources { cpu_milli: 1_000 * cores, memory_mib: 256 * cores, ..Resources::default() }
-}
 
 fn policy(msat: u64) -> Policy {
     let offer = OfferTerms {
@@ -146,93 +121,29 @@ impl Running {
     }
 }
 
-async fn fund(market: &Market, secret: &SecretKey, amount_msat: Msat) {
-    let asked = market.submit(secret, Command::TopUp { amount_msat }).await.unwrap();
-    let Reply::TopUp(topup) = asked.reply else { panic!("{asked:?}") };
-    let bolt11 = until(async || market.topup(secret, topup).await.unwrap().bolt11).await;
-    market.dev_pay(&bolt11).await.unwrap();
-    until(async || (market.topup(secret, topup).await.unwrap().phase == TopupPhase::Received).then_some(()))
-        .await;
-}
-
-fn job(folder: &Path, tasks: u32, verification: Verification) -> PreparedJob {
-    let wasm = wat::parse_str(PROGRAM).unwrap();
-    let module = Digest::of(&wasm);
-    let file = folder.join("program.wasm");
-    std::fs::write(&file, wasm).unwrap();
-    let spec = JobSpec {
-        name: "test".into(),
-        profile: "wasm-1".into(),
-        module,
-        args: vec!["{task}".into()],
-        env: BTreeMap::new(),
-        stdin: None,
-        inputs: Vec::new(),
-        tasks,
-        max_parallel: tasks,
-        retries: 5,
-        duplicate_stragglers: false,
-        limits: TaskLimits { memory_mib: 16, output_bytes: 1 << 16, fuel: 1_000_000_000, timeout_ms: 60_000 },
-        verification,
-    };
-    let terms = OrderTerms {
-        kind: OrderKind::Ask,
-        slots: 3,
-        ceiling: Rate::per_task(Msat(10_000)),
-        budget_msat: Msat(u64::from(tasks) * 40_000),
-        needs: Needs {
-            resources: resources(1),
-            isolation: Isolation::Wasm,
-            region: None,
-            attributes: BTreeMap::new(),
-            min_reputation_ppm: 0,
-            min_bond_msat: Msat::ZERO,
-        },
-        lease_max_ms: 600_000,
-    };
-    PreparedJob { spec, terms, blobs: BTreeMap::from([(module, file)]) }
-}
-
-/// A buyer with money, whose job is placed.
-async fn order(market: &Market, folder: &Path, job: &PreparedJob) -> (Buyer, SecretKey, market::id::JobId) {
-    let secret = party(market, 1).await;
-    fund(market, &secret, job.terms.budget_msat).await;
-    let buyer = Buyer::new(market.clone(), secret.clone(), &folder.join("records")).unwrap();
-    buyer.upload(job, |_, _| {}).await.unwrap();
-    let placed = buyer.place(job).await.unwrap();
-    (buyer, secret, placed.job)
-}
-
 async fn offers_stand(market: &Market, count: usize) {
-    until(async || (market.offers(&Default::default()).await.unwrap().len() == count).then_some(())).await;
+    let stand = async || market.offers(&Default::default()).await.unwrap().len();
+    until(market, async || (stand().await == count).then_some(())).await;
 }
 
-async fn finished(buyer: &Buyer, secret: &SecretKey, market: &Market, id: market::id::JobId) -> JobView {
+async fn finished(buyer: &Buyer, secret: &SecretKey, market: &Market, id: JobId) -> JobView {
     let outcome = tokio::time::timeout(Duration::from_secs(120), buyer.follow(id, None, |_| {})).await;
     assert_eq!(outcome.unwrap().unwrap(), JobOutcome::Completed);
     market.job(secret, id).await.unwrap()
 }
 
-async fn open_market(folder: &Path, listen: Option<SocketAddr>) -> (RunningMarket, Market) {
-    let mut config = MarketConfig::new(folder.join("market"));
-    config.listen = listen.unwrap_or(config.listen);
-    let running = serve(config).await.unwrap();
-    let market = Market::connect(running.address()).await.unwrap();
-    (running, market)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn three_machines_finish_a_verified_job_and_are_paid_for_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let (running, market) = open_market(folder.path(), None).await;
+    let open = OpenMarket::new().await;
+    let market = open.market.clone();
     let mut machines = Vec::new();
     for seed in 2..5 {
         machines.push(Machine::new(&market, seed).await);
     }
     let started: Vec<Running> = machines.iter().map(|machine| machine.start(&market, 5_000)).collect();
     offers_stand(&market, 3).await;
-    let job = job(folder.path(), 30, Verification::Replicas { k: 2, n: 3, named: Vec::new() });
-    let (buyer, secret, id) = order(&market, folder.path(), &job).await;
+    let job = job(&open.path(""), 30, Verification::Replicas { k: 2, n: 3, named: Vec::new() });
+    let (buyer, secret, id) = order(&open, &job).await;
     let view = finished(&buyer, &secret, &market, id).await;
     assert_eq!((view.tasks_done, view.tasks_failed), (30, 0));
     assert_eq!(view.paid_msat, Msat(30 * 2 * 5_000), "every task was run twice");
@@ -246,18 +157,17 @@ async fn three_machines_finish_a_verified_job_and_are_paid_for_it() {
     }
     assert_eq!(earned, 30 * 2 * 5_000 * 98 / 100, "less the operator's fee");
     offers_stand(&market, 0).await;
-    running.shutdown().await.unwrap();
+    open.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn neither_a_killed_machine_nor_a_restarted_market_loses_a_lease() {
-    let folder = tempfile::tempdir().unwrap();
-    let (running, market) = open_market(folder.path(), None).await;
+    let open = OpenMarket::new().await;
+    let market = open.market.clone();
     let machine = Machine::new(&market, 2).await;
     let first = machine.start(&market, 5_000);
     offers_stand(&market, 1).await;
-    let (buyer, secret, id) =
-        order(&market, folder.path(), &job(folder.path(), 60, Verification::None)).await;
+    let (buyer, secret, id) = order(&open, &job(&open.path(""), 60, Verification::None)).await;
     let mut seen = first.seen.clone();
     seen.wait_for(|tally| tally.finished >= 5).await.unwrap();
     first.kill().await;
@@ -265,9 +175,7 @@ async fn neither_a_killed_machine_nor_a_restarted_market_loses_a_lease() {
     let second = machine.start(&market, 5_000);
     let mut seen = second.seen.clone();
     seen.wait_for(|tally| tally.finished >= 5).await.unwrap();
-    let listen = running.listen();
-    running.shutdown().await.unwrap();
-    let (running, _) = open_market(folder.path(), Some(listen)).await;
+    let open = open.restart(async |_| {}).await;
 
     let view = finished(&buyer, &secret, &market, id).await;
     assert_eq!((view.tasks_done, view.tasks_failed), (60, 0));
@@ -278,18 +186,18 @@ async fn neither_a_killed_machine_nor_a_restarted_market_loses_a_lease() {
         .filter(|lease| lease.reason.is_some_and(|r| r != market::lease::CloseReason::Finished));
     assert_eq!(quits.count(), 0, "{:?}", view.leases);
     second.stop().await;
-    running.shutdown().await.unwrap();
+    open.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_folder_serves_one_process() {
-    let folder = tempfile::tempdir().unwrap();
-    let (running, market) = open_market(folder.path(), None).await;
+    let open = OpenMarket::new().await;
+    let market = open.market.clone();
     let machine = Machine::new(&market, 2).await;
     let first = machine.start(&market, 5_000);
     offers_stand(&market, 1).await;
     let second = machine.start(&market, 5_000).task.await.unwrap();
     assert!(matches!(second, Err(ProvideError::Locked(_))), "{second:?}");
     first.stop().await;
-    running.shutdown().await.unwrap();
+    open.close().await;
 }

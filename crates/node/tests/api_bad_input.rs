@@ -13,31 +13,28 @@ use market::{
 use node::{
     api::{ApiError, ReadToken},
     client::Market,
-    http::{Limits, MarketConfig, RunningMarket, serve},
 };
 use reqwest::{Client, Method, RequestBuilder};
-use support::party;
+use support::{OpenMarket, party};
 
 struct Door {
-    running: RunningMarket,
+    open: OpenMarket,
     market: Market,
     http: Client,
-    _folder: tempfile::TempDir,
 }
 
 impl Door {
     async fn open() -> Door {
-        let folder = tempfile::tempdir().unwrap();
-        let mut limits = Limits::default();
-        limits.blobs.blob_max_bytes = 1_000;
-        limits.blobs.party_quota_bytes = 1_500;
-        let running = serve(MarketConfig { limits, ..MarketConfig::new(folder.path()) }).await.unwrap();
-        let market = Market::connect(running.address()).await.unwrap();
-        Door { running, market, http: Client::builder().no_proxy().build().unwrap(), _folder: folder }
+        let open = OpenMarket::with(|config| {
+            config.limits.blobs.blob_max_bytes = 1_000;
+            config.limits.blobs.party_quota_bytes = 1_500;
+        });
+        let open = open.await;
+        Door { market: open.market.clone(), open, http: Client::builder().no_proxy().build().unwrap() }
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.running.address()))
+        self.http.request(method, format!("{}{path}", self.open.running.address()))
     }
 
     fn payload(&self, command: Command) -> Payload {
@@ -149,7 +146,7 @@ async fn bad_statements_are_refused_with_a_reason() {
         position,
         "a refused statement changed the market"
     );
-    door.running.shutdown().await.unwrap();
+    door.open.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,7 +192,7 @@ async fn bad_reads_are_refused_with_a_reason() {
         let (found_status, found_code, message) = answer(request).await;
         assert_eq!((found_status, found_code.as_str()), (status, code), "{what}: {message}");
     }
-    door.running.shutdown().await.unwrap();
+    door.open.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -232,5 +229,5 @@ async fn bad_blobs_are_refused_and_nothing_is_stored() {
         (206, &"bytes 890-899/900".parse().unwrap())
     );
     assert_eq!(part.bytes().await.unwrap().len(), 10);
-    door.running.shutdown().await.unwrap();
+    door.open.close().await;
 }

@@ -19,7 +19,7 @@ use node::{
     },
     venue::{
         Archive, Leaf, NoArchive, RecoveryReport, Settings, Venue, check_statement, make_snapshot,
-        payments::{Duty, carry_out},
+        payments::{Duty, carry_out, outstanding},
         replay,
     },
 };
@@ -27,7 +27,13 @@ use pay::{
     LightningNode, PayRequest,
     dev::{DevNetwork, Fault},
 };
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 const VENUE: [u8; 32] = [9; 32];
 
@@ -160,6 +166,34 @@ fn a_snapshot_and_the_rest_give_the_same_market_as_the_whole_journal() {
     let mut leaves = Vec::new();
     let (_, report) = in_folder(folder, newest(folder), Empty(&mut leaves));
     assert_eq!((report.snapshot, leaves.len()), (None, 15));
+}
+
+#[test]
+fn an_expired_top_up_is_told_once_and_not_asked_about_again() {
+    let clock = Arc::new(AtomicU64::new(1_000));
+    let ticking = clock.clone();
+    let network = DevNetwork::new([1; 32], move || TimeMs(ticking.load(Ordering::Relaxed)));
+    let (node, disk) = (network.node("market"), SimulatedDisk::new());
+    let mut venue = in_memory(&disk, TimeMs(0));
+    let alice = SecretKey::from_bytes([1; 32]);
+    say(&mut venue, &alice, TimeMs(1), Command::RegisterParty { label: "alice".into() });
+    say(&mut venue, &alice, TimeMs(2), Command::TopUp { amount_msat: Msat(50_000_000) });
+    let mut round = || {
+        let duties = outstanding(venue.read().state());
+        for duty in &duties {
+            if let Some(command) = carry_out(&node, duty).now_or_never().unwrap() {
+                let own = venue.own_statement(TimeMs(3), command).unwrap();
+                venue.commit(TimeMs(3), vec![own]).unwrap().0.remove(0).unwrap();
+            }
+        }
+        duties
+    };
+    assert!(matches!(round()[..], [Duty::Invoice { .. }]));
+    assert!(matches!(round()[..], [Duty::Watch { .. }]));
+    clock.fetch_add(3_600_000, Ordering::Relaxed);
+    assert!(matches!(round()[..], [Duty::Watch { .. }]), "it is asked about once more, and told");
+    assert_eq!(round(), []);
+    assert!(venue.read().state().topups.iter().all(|(_, topup)| topup.is_expired));
 }
 
 #[test]

@@ -99,7 +99,7 @@ async fn what_was_acknowledged_before_a_kill_is_there_after_it() {
     });
     let writers: Vec<_> = writers.collect();
     // Killed while statements are on their way: as soon as some are acknowledged.
-    support::until(async || (market.info().await.unwrap().position >= 40).then_some(())).await;
+    support::until(&market, async || (market.info().await.unwrap().position >= 40).then_some(())).await;
     process.kill();
 
     let running = serve(MarketConfig::new(folder.path())).await.unwrap();

@@ -3,10 +3,14 @@
 #![allow(dead_code, reason = "each test file uses another part")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use futures_util::StreamExt;
+use market::{event::Event, id::MachineId};
+use node::{api::EventCursor, client::Market};
 use std::{
     io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    pin::pin,
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 /// `grist` with a home of its own.
@@ -81,8 +85,25 @@ impl Grist {
         }
     }
 
-    /// Starts something that goes on running, and waits for the first line that it prints (JSON).
+    /// Starts something that goes on running, and waits for the first line that it prints (JSON). Nobody reads the rest.
     pub(crate) fn start(&self, args: &[&str]) -> Service {
+        self.launch(args).0
+    }
+
+    /// As [`Grist::start`], and sends Ctrl-C as soon as the first line is there; with what it said until it ended.
+    #[cfg(unix)]
+    pub(crate) fn interrupted(&self, args: &[&str]) -> (Service, Said) {
+        let (mut service, mut lines) = self.launch(args);
+        let sent = Command::new("kill").args(["-INT", &service.child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        lines.read_to_string(&mut stdout).unwrap();
+        service.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        let code = service.child.wait().unwrap().code().unwrap_or(-1);
+        (service, Said { code, stdout, stderr })
+    }
+
+    fn launch(&self, args: &[&str]) -> (Service, BufReader<ChildStdout>) {
         let mut command = self.command(args);
         command.arg("--json").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -95,7 +116,7 @@ impl Grist {
             panic!("{args:?} did not start ({e}): {line}{stderr}")
         });
         let address = first["address"].as_str().unwrap_or_default().to_owned();
-        Service { child, first, address }
+        (Service { child, first, address }, lines)
     }
 }
 
@@ -124,6 +145,21 @@ impl Drop for Service {
 /// A market on loopback with play money, on a free port.
 pub(crate) fn market(grist: &Grist, data: &Path) -> Service {
     grist.start(&["market", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()])
+}
+
+/// Waits until a machine sells something: it takes work once its offer stands.
+pub(crate) fn wait_for_offer(market: &Service, machine: &str) {
+    let wanted: MachineId = machine.parse().unwrap();
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let market = Market::connect(&market.address).await.unwrap();
+        let mut events = pin!(market.events(Some(EventCursor::default()), None));
+        while let Some(placed) = events.next().await {
+            match placed.unwrap().event {
+                Event::OfferPosted { machine, .. } if machine == wanted => return,
+                _ => {}
+            }
+        }
+    });
 }
 
 /// The examples that come with the project.

@@ -298,9 +298,9 @@ impl Following {
                 Ok(Input::Fetched { task, is_here: true })
             }
             // What is not to be had, or is not what the market says, is tried again and then told.
-            Err(BuyError::Market(ClientError::Refused { status: 404, .. } | ClientError::BlobMismatch(_))) => {
-                Ok(Input::Fetched { task, is_here: false })
-            }
+            Err(BuyError::Market(
+                ClientError::Refused { status: 404, .. } | ClientError::BlobMismatch(_),
+            )) => Ok(Input::Fetched { task, is_here: false }),
             Err(BuyError::Market(ClientError::File { file, source })) => {
                 Err(BuyError::Results { folder: file, source })
             }
@@ -351,7 +351,8 @@ impl Errands {
         let (buyer, answers, job) = (self.buyer.clone(), self.answers.clone(), self.job);
         self.running.spawn(async move {
             let view = buyer.market.job(&buyer.secret, job).await;
-            let _ = answers.send(Answer::Input(view.map(|view| Box::new(Input::Looked(Some(Box::new(view)))))));
+            let _ =
+                answers.send(Answer::Input(view.map(|view| Box::new(Input::Looked(Some(Box::new(view)))))));
         });
     }
 

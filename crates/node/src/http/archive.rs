@@ -197,8 +197,9 @@ pub(super) struct Delivery {
 pub(super) struct Archived {
     /// What the journal gives up to here is in the archive.
     pub(super) position: u64,
-    /// Whether the last write failed. It is tried again with the next delivery.
-    pub(super) is_failing: bool,
+    /// What it gives up to here was handed to the archive. Where that is further, the archive cannot be written at the
+    /// moment; it is tried again with each delivery.
+    pub(super) tried: u64,
 }
 
 /// Starts the archive's thread. It ends when nobody can deliver anything any more.
@@ -209,7 +210,8 @@ pub(super) fn start(
     let (sender, deliveries) = channel();
     let (archived, seen) = watch::channel(Archived::default());
     let archivist = Archivist { log, receipts, archived };
-    let thread = std::thread::Builder::new().name("archive".into()).spawn(move || archivist.run(&deliveries))?;
+    let thread =
+        std::thread::Builder::new().name("archive".into()).spawn(move || archivist.run(&deliveries))?;
     Ok((sender, seen, thread))
 }
 
@@ -224,19 +226,21 @@ impl Archivist {
     fn run(mut self, deliveries: &Receiver<Delivery>) {
         let mut backlog = VecDeque::new();
         for delivery in deliveries {
+            let Archived { mut position, tried } = *self.archived.borrow();
+            let was_failing = position < tried;
+            let tried = delivery.position;
             backlog.push_back(delivery);
             while let Some(next) = backlog.front() {
                 if let Err(error) = self.write(next) {
-                    let was_failing = self.archived.borrow().is_failing;
                     if !was_failing {
                         tracing::error!(%error, "the archive cannot be written: free space on its disk; nothing is lost");
                     }
-                    self.archived.send_modify(|archived| archived.is_failing = true);
                     break;
                 }
-                self.archived.send_replace(Archived { position: next.position, is_failing: false });
+                position = next.position;
                 backlog.pop_front();
             }
+            self.archived.send_replace(Archived { position, tried });
         }
     }
 

@@ -67,12 +67,11 @@ impl Shared {
         durable.wait_for(|reached| *reached >= position).await.map(|_| ()).map_err(|_| Failure::stopping())
     }
 
-    /// Waits until the archive has everything that is durable now. One that cannot be written is not waited for: it
-    /// answers with what it has.
+    /// Waits until the archive has everything that is durable now, or could not write it.
     pub(super) async fn wait_until_archived(&self) -> Result<(), Failure> {
         let durable = *self.durable.borrow();
         let mut archived = self.archived.clone();
-        let reached = archived.wait_for(|archived| archived.is_failing || archived.position >= durable).await;
+        let reached = archived.wait_for(|archived| archived.tried >= durable).await;
         reached.map(|_| ()).map_err(|_| Failure::stopping())
     }
 
