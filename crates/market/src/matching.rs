@@ -24,7 +24,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map, btree_set},
-    num::NonZeroU64,
+    num::NonZeroU32,
 };
 
 /// Offers of one kind, by price and age.
@@ -145,9 +145,9 @@ impl OfferIndex {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Kind {
     /// None: the shelf for all regions.
-    region: Option<NonZeroU64>,
+    region: Option<NonZeroU32>,
     /// None: the bucket for offers without GPUs, the shelf for GPUs of any model, or none.
-    gpu_model: Option<NonZeroU64>,
+    gpu_model: Option<NonZeroU32>,
     role: OfferRole,
     unit: Unit,
     // Comes last: the sizes of one shelf lie together.
@@ -193,11 +193,11 @@ impl Kind {
     }
 }
 
-/// FNV-1a (<http://www.isthe.com/chongo/tech/comp/fnv/>) of a name.
-fn fingerprint(name: &Name) -> NonZeroU64 {
+/// FNV-1a (<http://www.isthe.com/chongo/tech/comp/fnv/>) of a name, both halves folded into one, and never zero.
+fn fingerprint(name: &Name) -> NonZeroU32 {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     let hash = name.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, step);
-    NonZeroU64::new(hash).unwrap_or(NonZeroU64::MAX)
+    NonZeroU32::new((hash >> 32 ^ hash) as u32).unwrap_or(NonZeroU32::MAX)
 }
 
 /// How large the offers of a bucket are. Counts are kept as the number of their binary digits, so a bucket holds offers

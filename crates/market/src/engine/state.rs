@@ -1,14 +1,17 @@
 //! The state of a venue. Only the engine changes it; everybody may read it. Each state of a thing carries only the data
 //! that this state has.
 
+mod recent;
 mod work;
 
+pub use recent::Recent;
 pub use work::{
     Attempt, AttemptPhase, Audits, Job, JobPhase, JudgedAttempt, KnownLink, Lease, LeasePhase, Round, Task,
     Tasks, Vote,
 };
 
 use crate::{
+    digest_map::DigestMap,
     id::{
         AttemptId, Digest, JobId, LeaseId, MachineId, OfferId, OrderId, PartyId, PaymentHash, TopupId,
         TransferId, WithdrawalId,
@@ -17,9 +20,7 @@ use crate::{
     ledger::Ledger,
     offer::OfferTerms,
     order::OrderTerms,
-    reply::Reply,
     resources::Resources,
-    statement::Checked,
     table::Table,
     units::{Msat, Rate, TimeMs},
 };
@@ -45,7 +46,7 @@ pub struct State {
     /// Machines.
     pub machines: Table<MachineId, Machine>,
     /// What every key that was ever registered is.
-    pub keys: BTreeMap<PublicKey, KeyOwner>,
+    pub keys: DigestMap<PublicKey, KeyOwner>,
     /// Standing offers.
     pub offers: Table<OfferId, Offer>,
     /// Standing offers of validators.
@@ -268,33 +269,6 @@ pub struct Withdrawal {
     pub is_unknown: bool,
 }
 
-/// Statements that were accepted and may still arrive again, with what their senders were told.
-///
-/// They are ordered by expiry, which a digest covers: those of one moment lie together, and what can be forgotten
-/// comes first.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Recent {
-    answers: BTreeMap<(TimeMs, Digest), (u64, Reply)>,
-}
-
-impl Recent {
-    /// Where a statement was accepted before, and what its sender was told.
-    pub fn answer(&self, statement: &Checked) -> Option<&(u64, Reply)> {
-        self.answers.get(&(statement.not_after_ms, statement.digest))
-    }
-
-    pub(crate) fn remember(&mut self, statement: &Checked, position: u64, reply: Reply) {
-        self.answers.insert((statement.not_after_ms, statement.digest), (position, reply));
-    }
-
-    /// Forgets what has expired: it would be refused for that.
-    pub(crate) fn forget_until(&mut self, now: TimeMs) {
-        while let Some(oldest) = self.answers.first_entry().filter(|entry| entry.key().0 < now) {
-            oldest.remove();
-        }
-    }
-}
-
 /// Something that is due at a time. A timer whose thing has moved on is ignored when it fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Timer {
@@ -367,7 +341,7 @@ impl State {
             now: TimeMs(0),
             parties: Table::default(),
             machines: Table::default(),
-            keys: BTreeMap::new(),
+            keys: DigestMap::default(),
             offers: Table::default(),
             audit_offers: BTreeSet::new(),
             orders: Table::default(),
