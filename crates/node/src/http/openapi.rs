@@ -1,23 +1,49 @@
 //! What `/openapi.json` says: every path, what it takes and what it gives.
 
-use crate::api::{Accepted, ApiError};
+mod shape;
+mod shapes;
+
+use super::views::{InvoiceBody, PayBody};
+use crate::api::{
+    Accepted, AccountView, ApiError, BlobStored, Board, DevInvoice, JobView, KeyView, LeaseView, MachineView,
+    OfferView, PartyView, PlacedEvent, Quote, QuoteRequest, TaskView, TopupView, VenueInfo, WithdrawalView,
+    WorkView,
+};
 use market::{
     command::Command,
+    engine::explain::{WhyIdle, WhyOrder},
     id::PartyId,
     key::SecretKey,
-    log::{Head, SignedHead},
+    log::{ConsistencyProof, Head, InclusionProof, SignedHead},
+    receipt::Receipt,
     rejection::Rejection,
     reply::Reply,
     statement::{Payload, Statement},
     units::TimeMs,
 };
+use shape::{Schemas, Shape};
 use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, HttpMethod, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder,
-    PathItem, PathsBuilder, Ref, Required, ResponseBuilder, ResponsesBuilder, Schema, Type,
+    ComponentsBuilder, Content, ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, PathItem,
+    PathsBuilder, RefOr, Required, ResponseBuilder, ResponsesBuilder, Schema,
     path::{OperationBuilder, ParameterBuilder, ParameterIn},
     request_body::RequestBodyBuilder,
     security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
 };
+
+/// What is in a body.
+#[derive(Clone, Copy)]
+enum Body {
+    /// Nothing.
+    Nothing,
+    /// A text for people or for Prometheus.
+    Text,
+    /// The bytes of a blob.
+    Bytes,
+    /// JSON.
+    Json(fn(&mut Schemas) -> RefOr<Schema>),
+    /// A stream of server-sent events with JSON in them.
+    Stream(fn(&mut Schemas) -> RefOr<Schema>),
+}
 
 /// One operation: method, path, summary, query parameters, body, answer, whether it needs a read token.
 struct Operation {
@@ -25,22 +51,26 @@ struct Operation {
     path: &'static str,
     summary: &'static str,
     query: &'static [&'static str],
-    takes: Option<&'static str>,
-    gives: &'static str,
+    takes: Body,
+    gives: Body,
     is_private: bool,
 }
 
-const fn get(path: &'static str, summary: &'static str, gives: &'static str) -> Operation {
-    Operation { method: HttpMethod::Get, path, summary, query: &[], takes: None, gives, is_private: false }
+const fn json<T: Shape>() -> Body {
+    Body::Json(T::shape)
 }
 
-const fn post(
-    path: &'static str,
-    summary: &'static str,
-    takes: &'static str,
-    gives: &'static str,
-) -> Operation {
-    Operation { method: HttpMethod::Post, takes: Some(takes), ..get(path, summary, gives) }
+const fn answers(path: &'static str, summary: &'static str, gives: Body) -> Operation {
+    let (method, takes) = (HttpMethod::Get, Body::Nothing);
+    Operation { method, path, summary, query: &[], takes, gives, is_private: false }
+}
+
+const fn get<T: Shape>(path: &'static str, summary: &'static str) -> Operation {
+    answers(path, summary, json::<T>())
+}
+
+const fn post<T: Shape>(path: &'static str, summary: &'static str, gives: Body) -> Operation {
+    Operation { method: HttpMethod::Post, takes: json::<T>(), ..answers(path, summary, gives) }
 }
 
 const fn private(operation: Operation) -> Operation {
@@ -53,88 +83,84 @@ const fn with(query: &'static [&'static str], operation: Operation) -> Operation
 
 /// Everything that the market answers to; `router` is checked against it.
 const OPERATIONS: &[Operation] = &[
-    post(
+    post::<Statement>(
         "/v1/statements",
         "Hand in a signed statement: the one way to change anything",
-        "Statement",
-        "Accepted",
+        json::<Accepted>(),
     ),
-    get("/v1/venue", "What the market says about itself", "VenueInfo"),
-    get("/v1/board", "The market at a glance", "Board"),
-    get("/v1/keys/{key}", "What a key is here", "KeyView"),
+    get::<VenueInfo>("/v1/venue", "What the market says about itself"),
+    get::<Board>("/v1/board", "The market at a glance"),
+    get::<KeyView>("/v1/keys/{key}", "What a key is here"),
     private(with(
         &["machine", "revision", "wait_ms"],
-        get("/v1/work", "What a machine has to do; waits until that differs from `revision`", "WorkView"),
+        get::<WorkView>("/v1/work", "What a machine has to do; waits until that differs from `revision`"),
     )),
     with(
         &["after"],
-        get("/v1/events", "What happens, as server-sent events; `id` is the cursor", "PlacedEvent"),
+        answers(
+            "/v1/events",
+            "What happens, as server-sent events; `id` is the cursor",
+            Body::Stream(PlacedEvent::shape),
+        ),
     ),
-    with(&["after", "limit", "machine", "party"], get("/v1/offers", "Standing offers by id", "OfferView")),
-    get("/v1/offers/{offer}", "A standing offer", "OfferView"),
-    get("/v1/offers/{offer}/why-idle", "Why an offer has no work, and what would have won", "WhyIdle"),
-    post("/v1/quotes", "What a job would cost on the live offers", "QuoteRequest", "Quote"),
-    private(get("/v1/orders/{order}/why", "Why an order has no more leases", "WhyOrder")),
-    private(get("/v1/jobs", "Your jobs, the newest first", "JobView")),
-    private(get("/v1/jobs/{job}", "A job of yours", "JobView")),
-    private(get("/v1/jobs/{job}/tasks", "The tasks of a job of yours", "TaskView")),
-    get("/v1/leases/{lease}", "A lease", "LeaseView"),
-    with(&["party"], get("/v1/machines", "The machines of a party", "MachineView")),
-    get("/v1/machines/{machine}", "A machine", "MachineView"),
-    get("/v1/parties/{party}", "A party and its reputation", "PartyView"),
-    private(get("/v1/account", "Your money", "AccountView")),
-    private(get("/v1/topups/{topup}", "A top-up of yours", "TopupView")),
-    private(get("/v1/withdrawals/{withdrawal}", "A withdrawal of yours", "WithdrawalView")),
-    private(get("/v1/receipts/{job}", "The receipt of a job that you had a part in", "Receipt")),
-    get("/v1/log/head", "The newest signed head of the public log", "SignedHead"),
+    with(
+        &["after", "limit", "machine", "party"],
+        get::<Vec<OfferView>>("/v1/offers", "Standing offers by id"),
+    ),
+    get::<OfferView>("/v1/offers/{offer}", "A standing offer"),
+    get::<WhyIdle>("/v1/offers/{offer}/why-idle", "Why an offer has no work, and what would have won"),
+    post::<QuoteRequest>("/v1/quotes", "What a job would cost on the live offers", json::<Quote>()),
+    private(get::<WhyOrder>("/v1/orders/{order}/why", "Why an order has no more leases")),
+    private(get::<Vec<JobView>>("/v1/jobs", "Your jobs, the newest first")),
+    private(get::<JobView>("/v1/jobs/{job}", "A job of yours")),
+    private(get::<Vec<TaskView>>("/v1/jobs/{job}/tasks", "The tasks of a job of yours")),
+    get::<LeaseView>("/v1/leases/{lease}", "A lease"),
+    with(&["party"], get::<Vec<MachineView>>("/v1/machines", "The machines of a party")),
+    get::<MachineView>("/v1/machines/{machine}", "A machine"),
+    get::<PartyView>("/v1/parties/{party}", "A party and its reputation"),
+    private(get::<AccountView>("/v1/account", "Your money")),
+    private(get::<TopupView>("/v1/topups/{topup}", "A top-up of yours")),
+    private(get::<WithdrawalView>("/v1/withdrawals/{withdrawal}", "A withdrawal of yours")),
+    private(get::<Receipt>("/v1/receipts/{job}", "The receipt of a job that you had a part in")),
+    get::<SignedHead>("/v1/log/head", "The newest signed head of the public log"),
     with(
         &["start", "limit"],
-        get("/v1/log/entries", "Entries of the public log, as they were hashed", "PlacedEvent[]"),
+        get::<Vec<PlacedEvent>>("/v1/log/entries", "Entries of the public log, as they were hashed"),
     ),
-    with(&["index", "size"], get("/v1/log/inclusion", "Proof that an event is in the log", "InclusionProof")),
+    with(&["index", "size"], get::<InclusionProof>("/v1/log/inclusion", "Proof that an event is in the log")),
     with(
         &["old", "new"],
-        get("/v1/log/consistency", "Proof that one log continues another", "ConsistencyProof"),
+        get::<ConsistencyProof>("/v1/log/consistency", "Proof that one log continues another"),
     ),
-    private(get("/v1/blobs/{digest}", "A blob, or a range of it", "bytes")),
+    private(answers("/v1/blobs/{digest}", "A blob, or a range of it", Body::Bytes)),
     private(Operation {
         method: HttpMethod::Head,
-        ..get("/v1/blobs/{digest}", "Whether a blob is stored", "nothing")
+        ..answers("/v1/blobs/{digest}", "Whether a blob is stored", Body::Nothing)
     }),
     private(Operation {
         method: HttpMethod::Put,
-        takes: Some("bytes"),
-        ..get("/v1/blobs/{digest}", "Store a blob under its BLAKE3 digest", "BlobStored")
+        takes: Body::Bytes,
+        ..get::<BlobStored>("/v1/blobs/{digest}", "Store a blob under its BLAKE3 digest")
     }),
-    post("/v1/dev/pay", "Pay an invoice with play money, where the market has some", "DevPay", "nothing"),
-    post(
+    post::<PayBody>(
+        "/v1/dev/pay",
+        "Pay an invoice with play money, where the market has some",
+        Body::Nothing,
+    ),
+    post::<InvoiceBody>(
         "/v1/dev/invoice",
         "An invoice of a play-money wallet to withdraw to",
-        "DevInvoiceRequest",
-        "DevInvoice",
+        json::<DevInvoice>(),
     ),
-    get("/healthz", "Whether it takes statements and can pay what it owes", "text"),
-    get("/metrics", "Counters in the OpenMetrics format", "text"),
-];
-
-/// The types that travel, with where their fields are described.
-const TYPES: &[(&str, &str)] = &[
-    (
-        "Statement",
-        "`payload` (JSON text: v, venue, not_after_ms, nonce, seen, command), `key`, `signature` (ed25519, hex)",
-    ),
-    ("Accepted", "`position` in the journal, `reply`, `duplicate`, and the newest signed `head`"),
-    ("ApiError", "`code`: a stable word; `message`: what is wrong and what to do"),
-    ("QuoteRequest", "`terms` of an order and the `job`"),
-    ("DevPay", "`bolt11`: the invoice to pay"),
-    ("DevInvoiceRequest", "`amount_msat`: over how much"),
+    answers("/healthz", "Whether it takes statements and can pay what it owes", Body::Text),
+    answers("/metrics", "Counters in the OpenMetrics format", Body::Text),
 ];
 
 /// The document.
 pub(super) fn document() -> OpenApi {
-    let mut paths = PathsBuilder::new();
+    let (mut paths, mut schemas) = (PathsBuilder::new(), Schemas::default());
     for operation in OPERATIONS {
-        paths = paths.path(operation.path, operation.item());
+        paths = paths.path(operation.path, operation.item(&mut schemas));
     }
     let mut components = ComponentsBuilder::new().security_scheme(
         "read_token",
@@ -143,14 +169,11 @@ pub(super) fn document() -> OpenApi {
             "`Grist KEY.EXPIRES_MS.SIGNATURE`: a registered key's signature over venue key and expiry, good for at most an hour",
         ))),
     );
-    for name in type_names() {
-        let description = TYPES.iter().find(|(known, _)| *known == name).map_or_else(
-            || format!("See `{name}` in the documentation of the crates `node::api` and `market`"),
-            |(_, description)| (*description).to_owned(),
-        );
-        let object = ObjectBuilder::new().schema_type(Type::Object).description(Some(description));
-        let object = object.examples(example(name)).build();
-        components = components.schema(name, Schema::Object(object));
+    for (name, mut schema) in schemas.0 {
+        if let Schema::Object(object) = &mut schema {
+            object.examples.extend(example(name));
+        }
+        components = components.schema(name, schema);
     }
     let info = InfoBuilder::new()
         .title("Gristmill market")
@@ -193,13 +216,8 @@ fn example(name: &str) -> Option<serde_json::Value> {
     }
 }
 
-fn type_names() -> std::collections::BTreeSet<&'static str> {
-    let named = OPERATIONS.iter().flat_map(|operation| operation.takes.into_iter().chain([operation.gives]));
-    named.chain(["ApiError"]).filter(|name| is_type(name)).collect()
-}
-
 impl Operation {
-    fn item(&self) -> PathItem {
+    fn item(&self, schemas: &mut Schemas) -> PathItem {
         let mut operation = OperationBuilder::new().summary(Some(self.summary));
         for name in self.path.split('{').skip(1).filter_map(|rest| rest.split('}').next()) {
             operation = operation.parameter(
@@ -214,42 +232,101 @@ impl Operation {
             operation = operation
                 .parameter(ParameterBuilder::new().name(*name).parameter_in(ParameterIn::Query).build());
         }
-        if let Some(takes) = self.takes {
-            let body = RequestBodyBuilder::new()
-                .content(media_type(takes), content(takes))
-                .required(Some(Required::True));
+        if let Some((media, content)) = self.takes.content(schemas) {
+            let body = RequestBodyBuilder::new().content(media, content).required(Some(Required::True));
             operation = operation.request_body(Some(body.build()));
         }
         if self.is_private {
             operation = operation.security(SecurityRequirement::new::<_, [&str; 0], &str>("read_token", []));
         }
-        let answer = ResponseBuilder::new()
-            .description(self.gives)
-            .content(media_type(self.gives), content(self.gives));
-        let error = ResponseBuilder::new()
-            .description("What is wrong and what to do")
-            .content("application/json", content("ApiError"));
+        let mut answer = ResponseBuilder::new().description(self.summary);
+        if let Some((media, content)) = self.gives.content(schemas) {
+            answer = answer.content(media, content);
+        }
+        let mut error = ResponseBuilder::new().description("What is wrong and what to do");
+        if let Some((media, content)) = json::<ApiError>().content(schemas) {
+            error = error.content(media, content);
+        }
         let responses =
             ResponsesBuilder::new().response("200", answer.build()).response("default", error.build());
         PathItem::new(self.method.clone(), operation.responses(responses.build()).build())
     }
 }
 
-/// Whether a name is that of one type; lists and plain bytes are not.
-fn is_type(name: &str) -> bool {
-    name.starts_with(char::is_uppercase) && !name.ends_with("[]")
-}
-
-fn media_type(name: &str) -> &'static str {
-    match name {
-        "bytes" => "application/octet-stream",
-        "text" => "text/plain",
-        "PlacedEvent" => "text/event-stream",
-        _ => "application/json",
+impl Body {
+    /// Its media type, and what it looks like; `None` when there is none.
+    fn content(self, schemas: &mut Schemas) -> Option<(&'static str, Content)> {
+        let (media, schema) = match self {
+            Body::Nothing => return None,
+            Body::Text => ("text/plain", None),
+            Body::Bytes => ("application/octet-stream", None),
+            Body::Json(shape) => ("application/json", Some(shape(schemas))),
+            Body::Stream(shape) => ("text/event-stream", Some(shape(schemas))),
+        };
+        Some((media, ContentBuilder::new().schema(schema).build()))
     }
 }
 
-fn content(name: &str) -> utoipa::openapi::Content {
-    let schema = is_type(name).then(|| Ref::from_schema_name(name));
-    ContentBuilder::new().schema(schema).build()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    /// Follows references, lists and choices down to something with fields, a word to choose from, or a plain value.
+    fn says_something(schema: &Value, document: &Value) -> bool {
+        if let Some(name) = schema["$ref"].as_str() {
+            return says_something(
+                &document["components"]["schemas"][name.rsplit('/').next().unwrap()],
+                document,
+            );
+        }
+        match (&schema["items"], schema["oneOf"].as_array(), schema["properties"].as_object()) {
+            (Value::Object(_), _, _) => says_something(&schema["items"], document),
+            (_, Some(choices), _) => choices.iter().any(|choice| says_something(choice, document)),
+            (_, _, Some(fields)) => !fields.is_empty(),
+            (_, _, None) => false,
+        }
+    }
+
+    #[test]
+    fn every_answer_in_json_has_its_fields_described() {
+        let document = serde_json::to_value(document()).unwrap();
+        let mut count = 0;
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                let bodies = [
+                    &operation["requestBody"],
+                    &operation["responses"]["200"],
+                    &operation["responses"]["default"],
+                ];
+                for (media, content) in bodies.iter().filter_map(|body| body["content"].as_object()).flatten()
+                {
+                    if media == "application/json" || media == "text/event-stream" {
+                        assert!(says_something(&content["schema"], &document), "{method} {path}: {content}");
+                        count += 1;
+                    }
+                }
+            }
+        }
+        assert!(count > 50, "{count}");
+    }
+
+    #[test]
+    fn what_is_described_is_what_is_sent() {
+        let document = serde_json::to_value(document()).unwrap();
+        for name in ["Statement", "Accepted", "ApiError"] {
+            let (sent, schema) = (example(name).unwrap(), &document["components"]["schemas"][name]);
+            let described: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
+            let mut sent: Vec<_> = sent.as_object().unwrap().keys().collect();
+            sent.sort();
+            let mut sorted = described.clone();
+            sorted.sort();
+            assert_eq!(sorted, sent, "{name}");
+            assert!(schema["examples"][0].is_object(), "{schema}");
+        }
+        let outcome = &document["components"]["schemas"]["JobOutcome"]["enum"];
+        assert_eq!(outcome[3], serde_json::to_value(market::event::JobOutcome::OutOfFunds).unwrap());
+        let isolation = &document["components"]["schemas"]["Isolation"]["enum"];
+        assert_eq!(isolation[1], serde_json::to_value(market::resources::Isolation::WasmConfined).unwrap());
+    }
 }

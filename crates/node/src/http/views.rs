@@ -214,7 +214,7 @@ fn beyond(error: BeyondEnd) -> Failure {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PayBody {
-    bolt11: String,
+    pub(super) bolt11: String,
 }
 
 pub(super) async fn dev_pay(State(app): State<App>, JsonBody(body): JsonBody<PayBody>) -> Answer<()> {
@@ -226,7 +226,7 @@ pub(super) async fn dev_pay(State(app): State<App>, JsonBody(body): JsonBody<Pay
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InvoiceBody {
-    amount_msat: Msat,
+    pub(super) amount_msat: Msat,
 }
 
 pub(super) async fn dev_invoice(
