@@ -1,4 +1,5 @@
 //! Yuma agrees with the numbers that public projects publish about it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod vectors;
 
@@ -148,7 +149,8 @@ fn check_yuma3<N: Number>(scenario: &Yuma3Scenario) {
     let stake: Vec<N> = scenario.stakes.iter().map(|s| N::from_f64(s / total)).collect();
     let mut subnet = Epochs::new(stake.len(), scenario.weights[0][0].len(), rules);
     for (epoch, weights) in scenario.weights.iter().enumerate() {
-        let rows: Vec<Vec<N>> = weights.iter().map(|row| row.iter().map(|w| N::from_f64(*w)).collect()).collect();
+        let rows: Vec<Vec<N>> =
+            weights.iter().map(|row| row.iter().map(|w| N::from_f64(*w)).collect()).collect();
         if scenario.reset_bonds_epoch == Some(epoch) {
             subnet.bonds_mut().fill_column(scenario.reset_bonds_index.unwrap(), N::ZERO);
         }
@@ -221,7 +223,8 @@ fn check_simulation(case: &SimulationCase, name: &str, run: &SimulationRun, hype
     let parameters: Parameters = serde_json::from_value(merged).unwrap();
     let mut study = Study::new(variant, parameters);
     for (epoch, expected) in run.epochs.iter().enumerate() {
-        if let (true, Some(index), Some(at)) = (case.reset_bonds, case.reset_bonds_index, case.reset_bonds_epoch)
+        if let (true, Some(index), Some(at)) =
+            (case.reset_bonds, case.reset_bonds_index, case.reset_bonds_epoch)
             && at == epoch
         {
             study.reset_bonds_on(index);
@@ -280,7 +283,10 @@ fn weights_on_a_neuron_that_registered_since_do_not_count() {
         subnet.weights.set(validator, 3, 32_768);
     }
     (2..4).for_each(|miner| subnet.weights.set(miner, miner, 65_535));
-    assert_eq!(subnet.epoch(1, 1_000_000_000).emission_rao, [250_000_000, 250_000_000, 333_331_637, 166_668_361]);
+    assert_eq!(
+        subnet.epoch(1, 1_000_000_000).emission_rao,
+        [250_000_000, 250_000_000, 333_331_637, 166_668_361]
+    );
 
     subnet.neurons[3] = Neuron { stake: 0, permitted: false, last_update: 1, registered_at: 1 };
     subnet.neurons[0].last_update = 2;

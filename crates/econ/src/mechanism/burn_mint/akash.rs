@@ -132,7 +132,9 @@ pub fn collateral_ratio_bps(vault_uakt: u128, akt_usd: Decimal18, outstanding_ua
         0 => worth,
         owed => worth.and_then(|worth| worth.over(Decimal18::whole(owed))),
     };
-    let bps = ratio.and_then(|ratio| ratio.times(Decimal18::whole(BASIS_POINTS))).map_or(u128::MAX, Decimal18::cut_off);
+    let bps = ratio
+        .and_then(|ratio| ratio.times(Decimal18::whole(BASIS_POINTS)))
+        .map_or(u128::MAX, Decimal18::cut_off);
     u64::from(u32::try_from(bps).unwrap_or(u32::MAX))
 }
 

@@ -3,6 +3,8 @@
 //! [`render`] mints by a schedule whatever was burned; [`akash`] mints what a settled dollar is worth at the time.
 
 pub mod akash;
+pub mod akash_network;
 pub mod decimal18;
 pub mod render;
+pub mod render_network;
 pub mod vault;

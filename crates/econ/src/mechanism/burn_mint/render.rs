@@ -63,7 +63,7 @@ pub fn monthly_emission_render(month: u32) -> f64 {
 pub fn emitted_render(month: u32) -> f64 {
     let full_years = month / 12;
     let years: f64 = (1..=full_years).map(|year| 12.0 * twelfth(year * 12)).sum();
-    let rest = if month % 12 == 0 { 0.0 } else { f64::from(month % 12) * twelfth(month) };
+    let rest = if month.is_multiple_of(12) { 0.0 } else { f64::from(month % 12) * twelfth(month) };
     (years + rest).min(EMISSION_CAP_RENDER)
 }
 
@@ -241,7 +241,9 @@ pub fn upgrade_points(upgraded_before: u64) -> u32 {
 /// The points of all tokens upgraded so far.
 pub fn upgrade_points_total(upgraded: u64) -> u64 {
     let bounds = [0, 40_000_000, 80_000_000, 140_000_000, 180_000_000, 230_000_000];
-    let tier = |pair: &[u64]| upgraded.clamp(pair[0], pair[1]).saturating_sub(pair[0]) * u64::from(upgrade_points(pair[0]));
+    let tier = |pair: &[u64]| {
+        upgraded.clamp(pair[0], pair[1]).saturating_sub(pair[0]) * u64::from(upgrade_points(pair[0]))
+    };
     bounds.windows(2).map(tier).sum()
 }
 
@@ -274,7 +276,10 @@ mod tests {
     #[test]
     fn the_cap_is_reached_at_the_turn_from_year_60_to_61_and_holds() {
         let short_of_cap = EMISSION_CAP_RENDER - emitted_render(60 * 12);
-        assert!((0.0..yearly_emission_render(60)).contains(&short_of_cap), "{short_of_cap} left after year 60");
+        assert!(
+            (0.0..yearly_emission_render(60)).contains(&short_of_cap),
+            "{short_of_cap} left after year 60"
+        );
         assert!(emitted_render(62 * 12) == EMISSION_CAP_RENDER);
         assert_eq!(monthly_emission_render(62 * 12), 0.0);
         let all: f64 = (1..=62 * 12).map(monthly_emission_render).sum();
@@ -283,9 +288,16 @@ mod tests {
 
     #[test]
     fn the_published_setups_have_the_published_multipliers() {
-        let baseline = Specification { gpu: 1.0, vram: 1.0, network: 1.0, clock: 1.0, memory_bandwidth: 1.0, cpu: 1.0 };
-        let upgraded =
-            Specification { gpu: 1.7, vram: 1.33, network: 4.0, clock: 1.12, memory_bandwidth: 1.28, cpu: 1.5 };
+        let baseline =
+            Specification { gpu: 1.0, vram: 1.0, network: 1.0, clock: 1.0, memory_bandwidth: 1.0, cpu: 1.0 };
+        let upgraded = Specification {
+            gpu: 1.7,
+            vram: 1.33,
+            network: 4.0,
+            clock: 1.12,
+            memory_bandwidth: 1.28,
+            cpu: 1.5,
+        };
         let lower = Specification { network: 0.25, clock: 0.68, memory_bandwidth: 0.66, ..baseline };
         assert!((baseline.multiplier() - 0.97).abs() < 1e-12);
         assert!((upgraded.multiplier() - 1.8098).abs() < 1e-12);
@@ -297,7 +309,13 @@ mod tests {
     fn many_nodes_of_one_wallet_earn_less_each() {
         assert_eq!(many_nodes_penalty(3), 1.0);
         assert!((many_nodes_penalty(5) - (-1.3f64).exp()).abs() < 1e-12);
-        let node = AvailableNode { idle: 1.0, octane_bench: 400.0, vram_gb: 24.0, age_epochs: 10.0, nodes_of_wallet: 1 };
+        let node = AvailableNode {
+            idle: 1.0,
+            octane_bench: 400.0,
+            vram_gb: 24.0,
+            age_epochs: 10.0,
+            nodes_of_wallet: 1,
+        };
         let shares = share_availability_pool(&[node, AvailableNode { nodes_of_wallet: 10, ..node }], 100.0);
         assert!(shares[0] > 90.0 && (shares.iter().sum::<f64>() - 100.0).abs() < 1e-9);
     }

@@ -149,7 +149,9 @@ impl Vault {
         }
         match direction {
             Direction::TopUp => self.balances.waiting_uakt += amount,
-            Direction::Settle if amount > self.balances.supply_uact => return Err(RequestError::MoreThanSupply),
+            Direction::Settle if amount > self.balances.supply_uact => {
+                return Err(RequestError::MoreThanSupply);
+            }
             Direction::Settle => {}
         }
         let id = self.next_id;

@@ -2,7 +2,7 @@
 
 use super::bonds::{self, BondRule};
 use super::matrix::Matrix;
-use super::median;
+use super::median::{self, Scratch};
 use super::number::Number;
 
 /// The parameters of a subnet that decide an epoch.
@@ -67,7 +67,7 @@ pub struct Epochs<N> {
     weights: Matrix<N>,
     scratch: Matrix<N>,
     column_sums: Vec<N>,
-    holders: Vec<(N, N)>,
+    scratch_of_median: Scratch<N>,
 }
 
 impl<N: Number> Epochs<N> {
@@ -86,7 +86,7 @@ impl<N: Number> Epochs<N> {
             weights: empty.clone(),
             scratch: empty,
             column_sums: vec![N::ZERO; miners],
-            holders: Vec::with_capacity(validators),
+            scratch_of_median: Scratch::default(),
         }
     }
 
@@ -142,8 +142,8 @@ impl<N: Number> Epochs<N> {
         assert_eq!(stake.len(), self.weights.rows(), "one stake for every validator");
         assert_eq!((weights.rows(), weights.columns()), (self.weights.rows(), self.weights.columns()));
         self.take_weights(weights);
-        let Self { rules, decision, holders, .. } = self;
-        median::consensus(stake, &self.weights, rules.kappa, holders, &mut decision.consensus);
+        let Self { rules, decision, weights, scratch_of_median, .. } = self;
+        median::consensus(stake, weights, rules.kappa, scratch_of_median, &mut decision.consensus);
         self.rank(stake);
         self.weigh_bonds();
         match self.rules.bonds {
@@ -174,7 +174,8 @@ impl<N: Number> Epochs<N> {
         for (row, trust) in validator_trust.iter_mut().enumerate() {
             *trust = N::ZERO;
             let share = stake[row];
-            for ((weight, limit), rank) in self.weights.row(row).iter().zip(&*consensus).zip(&mut *incentive) {
+            for ((weight, limit), rank) in self.weights.row(row).iter().zip(&*consensus).zip(&mut *incentive)
+            {
                 let clipped = weight.min(*limit);
                 *trust = *trust + clipped;
                 *rank = *rank + share * clipped;

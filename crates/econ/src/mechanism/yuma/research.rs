@@ -133,8 +133,10 @@ impl Study {
         let bought = interpolate(&before, &clipped, self.parameters.bond_penalty);
         let alpha = self.alpha(&weights, &consensus);
         let dividends = match self.variant {
-            Variant::Yuma1 | Variant::Yuma2 | Variant::Yuma2b => self.averaged(&stake, &bought, &alpha, &incentive),
-            Variant::Yuma2c => self.from_capacity(&stake, &weights, &incentive),
+            Variant::Yuma1 | Variant::Yuma2 | Variant::Yuma2b => {
+                self.averaged(&stake, &bought, &alpha, &incentive)
+            }
+            Variant::Yuma2c => self.bought_from_capacity(&stake, &weights, &incentive),
             Variant::Yuma3 | Variant::Yuma3Liquid => self.relative(&stake, &weights, &alpha, &incentive),
         };
         self.weights_before = Some(weights);
@@ -159,7 +161,13 @@ impl Study {
     }
 
     /// Yuma 1, 2 and 2B: an average over epochs of each validator's stake-weighted share of a miner.
-    fn averaged(&mut self, s: &[f64], bought: &Matrix<f64>, alpha: &Matrix<f64>, incentive: &[f64]) -> Vec<f64> {
+    fn averaged(
+        &mut self,
+        s: &[f64],
+        bought: &Matrix<f64>,
+        alpha: &Matrix<f64>,
+        incentive: &[f64],
+    ) -> Vec<f64> {
         let slack = if self.variant == Variant::Yuma1 { NEARLY_ZERO } else { 0.0 };
         let mut delta = map(bought, |row, _, weight| s[row] * weight);
         columns_to_one(&mut delta, slack);
@@ -179,13 +187,14 @@ impl Study {
     }
 
     /// Yuma 2C: purchases out of a capacity that stake gives, on the scale of 64-bit integers, and decay.
-    fn from_capacity(&mut self, stake: &[f64], weights: &Matrix<f64>, incentive: &[f64]) -> Vec<f64> {
+    fn bought_from_capacity(&mut self, stake: &[f64], weights: &Matrix<f64>, incentive: &[f64]) -> Vec<f64> {
         let p = self.parameters;
         let scale = u64::MAX as f64;
         let old = self.bonds.take().unwrap_or_else(|| Matrix::filled(weights.rows(), weights.columns(), 0.0));
         let bonds = map(&old, |row, miner, bond| {
             let capacity = stake[row] * scale;
-            let purchase = (p.capacity_alpha * capacity).min((capacity - bond).max(0.0)) * weights.at(row, miner);
+            let purchase =
+                (p.capacity_alpha * capacity).min((capacity - bond).max(0.0)) * weights.at(row, miner);
             ((1.0 - p.decay_rate) * bond + purchase).min(capacity)
         });
         let mut shares = bonds.clone();
@@ -195,7 +204,13 @@ impl Study {
     }
 
     /// Yuma 3: each bond follows the weight on its own; stake counts once.
-    fn relative(&mut self, stake: &[f64], weights: &Matrix<f64>, alpha: &Matrix<f64>, part: &[f64]) -> Vec<f64> {
+    fn relative(
+        &mut self,
+        stake: &[f64],
+        weights: &Matrix<f64>,
+        alpha: &Matrix<f64>,
+        part: &[f64],
+    ) -> Vec<f64> {
         let old = self.bonds.take().unwrap_or_else(|| Matrix::filled(weights.rows(), weights.columns(), 0.0));
         let bonds = map(&old, |row, miner, bond| {
             let alpha = alpha.at(row, miner);
@@ -221,13 +236,14 @@ fn map(matrix: &Matrix<f64>, f: impl Fn(usize, usize, f64) -> f64) -> Matrix<f64
 }
 
 fn rows_to_one(weights: &Matrix<f64>) -> Matrix<f64> {
-    let sums: Vec<f64> = (0..weights.rows()).map(|row| weights.row(row).iter().sum::<f64>() + NEARLY_ZERO).collect();
+    let sums: Vec<f64> =
+        (0..weights.rows()).map(|row| weights.row(row).iter().sum::<f64>() + NEARLY_ZERO).collect();
     map(weights, |row, _, weight| weight / sums[row])
 }
 
 fn consensus(stake: &[f64], weights: &Matrix<f64>, kappa: f64) -> Vec<f64> {
     let mut agreed = vec![0.0; weights.columns()];
-    median::consensus(stake, weights, kappa, &mut Vec::with_capacity(stake.len()), &mut agreed);
+    median::consensus(stake, weights, kappa, &mut median::Scratch::default(), &mut agreed);
     let sum: f64 = agreed.iter().sum();
     agreed.iter().map(|c| if sum > 0.0 { (c / sum * 65_535.0).trunc() / 65_535.0 } else { 0.0 }).collect()
 }
