@@ -1,6 +1,7 @@
 //! What every question gives back: a typed result with tables for people and the figures that it stands on.
 
 use crate::{
+    catalogue::Row,
     date::AsOf,
     money::{BtcRate, Usd},
 };
@@ -50,6 +51,11 @@ impl Figures {
             source: provenance.source.clone(),
             as_of: Some(provenance.as_of),
         });
+    }
+
+    /// Notes a row of the catalogue under its key.
+    pub fn cite_row<R: Row>(&mut self, row: &R, value: impl ToString) {
+        self.cite(row.key(), value, &row.provenance());
     }
 
     /// Notes a figure that the person gave.

@@ -6,10 +6,12 @@
 //! Amounts are decimals, so that a comparison to the cent is exact; the Monte Carlo and the mechanisms use floats.
 #![forbid(unsafe_code)]
 
+pub mod amount;
 pub mod answer;
 pub mod catalogue;
 pub mod cost;
 pub mod date;
+pub mod energy;
 pub mod mechanism;
 pub mod money;
 pub mod price_policy;

@@ -59,8 +59,8 @@ impl Rule {
             Rule::Count => "a whole number from 1 to 100000",
             Rule::Watts => "watts above 0 and below 1000000",
             Rule::Price => "US dollars from 0 to below 1000000000, a plain number like 0.17",
-            Rule::Share => "a fraction from 0 to 1: write 0.65 for 65 %",
-            Rule::SomeShare => "a fraction above 0, up to 1: write 0.65 for 65 %",
+            Rule::Share => "a fraction from 0 to 1, which is 100 %: write 0.65 for 65 %",
+            Rule::SomeShare => "a fraction above 0, up to 1, which is all the time: write 0.65 for 65 %",
             Rule::Amount => "a number above 0, below 10^15",
             Rule::Figure => "a number from 0 to below 10^15",
         }

@@ -2,16 +2,20 @@
 //!
 //! Where sources disagree every row stays: lookups give all of them, and answers show the range with the names.
 
+mod dispute;
 mod export;
+pub mod feed;
 mod field;
 mod overlay;
 mod read;
 mod rows;
+mod shown;
 
 use crate::{
     answer::{Figures, Provenance},
     money::{BtcRate, Usd},
 };
+pub use dispute::{Dispute, Opinion};
 pub use export::{ExportError, Format, Sheet, export, import};
 pub use field::{Column, Field, Rule};
 pub use overlay::{Change, ChangeKind, Overlay};
@@ -22,6 +26,7 @@ pub use rows::{
 };
 use rust_decimal::Decimal;
 use serde::Serialize;
+pub use shown::{Listing, Shown, Summary, list, show};
 
 /// All tables.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]

@@ -56,6 +56,19 @@ pub enum ChangeKind {
     Removed,
 }
 
+impl ChangeKind {
+    /// It in a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            ChangeKind::Added => "added",
+            ChangeKind::Updated => "updated",
+            ChangeKind::Unchanged => "unchanged",
+            ChangeKind::Older => "older",
+            ChangeKind::Removed => "removed",
+        }
+    }
+}
+
 impl Catalogue {
     /// The names of the tables, which are also the names of their CSV files.
     pub fn tables() -> Vec<&'static str> {
@@ -100,8 +113,9 @@ fn take_out<R: Row>(catalogue: &mut Catalogue, overlay: &Overlay, changes: &mut 
 fn lay<R: Row>(base: &mut Vec<R>, rows: &[R], is_newest_kept: bool, changes: &mut Vec<Change>) {
     let places: BTreeMap<(String, String), usize> =
         base.iter().enumerate().map(|(place, row)| (name(row), place)).collect();
+    let keys: BTreeSet<String> = base.iter().map(R::key).collect();
     let mut joining: BTreeMap<String, Vec<&R>> = BTreeMap::new();
-    let mut order = Vec::new();
+    let mut fresh = Vec::new();
     for row in rows {
         let kind = match places.get(&name(row)).and_then(|&place| base.get_mut(place)) {
             Some(old) if old == row => ChangeKind::Unchanged,
@@ -112,22 +126,23 @@ fn lay<R: Row>(base: &mut Vec<R>, rows: &[R], is_newest_kept: bool, changes: &mu
                 *old = row.clone();
                 ChangeKind::Updated
             }
-            None => {
-                order.push(row.key());
+            None if keys.contains(&row.key()) => {
                 joining.entry(row.key()).or_default().push(row);
+                ChangeKind::Added
+            }
+            None => {
+                fresh.push(row.clone());
                 ChangeKind::Added
             }
         };
         changes.push(change(row, kind));
     }
-    let mut laid: Vec<R> = Vec::with_capacity(base.len() + order.len());
+    let mut laid: Vec<R> = Vec::with_capacity(base.len() + rows.len());
     for old in base.drain(..) {
         laid.extend(joining.remove(&old.key()).into_iter().flatten().cloned());
         laid.push(old);
     }
-    for key in order {
-        laid.extend(joining.remove(&key).into_iter().flatten().cloned());
-    }
+    laid.append(&mut fresh);
     *base = laid;
 }
 
@@ -295,4 +310,243 @@ fn check_own(table: &str, row: &Found, columns: &[&'static str]) -> Result<(), T
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::{Format, import};
+    use jiff::civil::date;
+    use proptest::prelude::*;
+
+    const TODAY: Date = date(2026, 11, 20);
+    const PRICES: &str = r#"
+[btc]
+usd = 91000.50
+as_of = 2026-11-20
+source = "my exchange"
+
+[token.TAO]
+usd = 260
+as_of = "2026-11-19"
+
+[[tariffs]]
+region = "Home"
+usd_per_kwh = 0.2134567890123456789
+as_of = "2026-11"
+
+[[tariffs]]
+region = "Texas"
+usd_per_kwh = 0.11
+as_of = "2026-11-01"
+source = "my bill"
+
+[[tariffs]]
+region = "California"
+usd_per_kwh = 0.35
+as_of = "2026-11-01"
+replaces = true
+
+[[hardware]]
+id = "rtx4090-system"
+name = "RTX 4090 system"
+kind = "nvidia"
+train_watts = 320
+train_watts_low = 300
+train_watts_high = 340
+price_usd = 1700
+as_of = "2026-11-01"
+source = "economics"
+"#;
+
+    fn laid(text: &str) -> (Catalogue, Vec<Change>) {
+        let mut catalogue = Catalogue::embedded().unwrap();
+        let changes = catalogue.overlay(&Overlay::from_toml(text, TODAY).unwrap());
+        (catalogue, changes)
+    }
+
+    #[test]
+    fn a_persons_rows_join_update_or_replace() {
+        let (catalogue, _) = laid(PRICES);
+        assert_eq!(catalogue.tariff("Home").unwrap().usd_per_kwh.0.to_string(), "0.2134567890123456789");
+        let texas: Vec<_> = catalogue.tariffs.iter().filter(|row| row.region == "Texas").collect();
+        assert_eq!(texas.iter().map(|row| row.source.as_str()).collect::<Vec<_>>(), ["my bill", "economics"]);
+        let california = catalogue.tariffs.iter().filter(|row| row.region == "California");
+        assert_eq!(california.map(|row| row.source.as_str()).collect::<Vec<_>>(), [YOU]);
+        assert_eq!(catalogue.hardware.len(), 7, "same source: in the place of the old row");
+        assert_eq!(catalogue.hardware("rtx4090-system").unwrap().train_watts, 320.into());
+        let rate = catalogue.btc_rate().unwrap();
+        assert_eq!(
+            (rate.usd_per_btc.to_string().as_str(), rate.source.as_str()),
+            ("91000.50", "my exchange")
+        );
+        assert_eq!(catalogue.token("TAO").unwrap().usd.to_string(), "$260.00");
+    }
+
+    #[test]
+    fn the_order_of_rows_is_kept_where_nothing_is_said_of_them() {
+        let (catalogue, _) = laid(PRICES);
+        let regions: Vec<&str> = catalogue.tariffs.iter().map(|row| row.region.as_str()).collect();
+        assert_eq!(regions[..2], ["US average residential", "Texas"]);
+        assert_eq!(regions[regions.len() - 2..], ["Home", "California"]);
+    }
+
+    #[test]
+    fn an_overlay_is_written_and_read_back() {
+        let overlay = Overlay::from_toml(PRICES, TODAY).unwrap();
+        for format in [Format::Csv, Format::Toml, Format::Json] {
+            assert_eq!(import(&overlay.files(format).unwrap(), TODAY).unwrap(), overlay, "{format:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_csv_table_is_said() {
+        let texts = [
+            "region,usd_per_kwh\nHome,0.2",
+            "region,usd_per_kwhr,as_of\nHome,0.2,2026-11",
+            "region,price,as_of\nHome,0.2,2026-11",
+            "region,usd_per_kwh,as_of\nHome,NaN,2026-11",
+            "region,usd_per_kwh,as_of\nHome,-0.2,2026-11",
+            "region,usd_per_kwh,as_of\nHome,0.2 eur,2026-11",
+            "region,usd_per_kwh,as_of\nHome,0.2,2026-12-24",
+            "region,usd_per_kwh,as_of\nHome,0.2,yesterday",
+            "region,usd_per_kwh,as_of\nHome,0.2,2026-11\nHome,0.3,2026-11",
+            "region,usd_per_kwh,as_of,region\nHome,0.2,2026-11,Home",
+            "region,usd_per_kwh,as_of\nHome,0.2",
+            "region,usd_per_kwh,as_of,replaces\nHome,0.2,2026-11,maybe",
+        ];
+        let errors = texts.map(|text| Overlay::from_csv("tariffs", text, TODAY).unwrap_err().to_string());
+        insta::assert_snapshot!(errors.join("\n"), @r"
+tariffs, line 1: the column `as_of` is missing; the table has region, usd_per_kwh, as_of, source
+tariffs, line 1: there is no column `usd_per_kwhr`; did you mean `usd_per_kwh`?
+tariffs, line 1: there is no column `price`: a price says its currency; the table has region, usd_per_kwh, as_of, source
+tariffs, line 2: usd_per_kwh is `NaN`; it takes US dollars from 0 to below 1000000000, a plain number like 0.17
+tariffs, line 2: usd_per_kwh is `-0.2`; it takes US dollars from 0 to below 1000000000, a plain number like 0.17
+tariffs, line 2: usd_per_kwh is `0.2 eur`; it takes US dollars from 0 to below 1000000000, a plain number like 0.17
+tariffs, line 2: as_of is `2026-12-24`; it takes a day that has come: up to 2026-11-20
+tariffs, line 2: as_of is `yesterday`; it takes 2026-03-12, or 2026-03 where only the month is known
+tariffs, line 3: `Home` by you was said before, line 2; a source says a thing once
+tariffs, line 1: the column `region` is there twice
+tariffs, line 2: it has 2 cells, and the first line names 3 columns
+tariffs, line 2: replaces is `maybe`; it takes yes or no
+");
+    }
+
+    #[test]
+    fn contradictions_between_columns_are_refused() {
+        let hardware =
+            "id,name,kind,train_watts,train_watts_low,train_watts_high,price_usd,as_of\nx,X,nvidia";
+        let cloud = "gpu,provider,configuration,gpus,node_usd_per_hour,gpu_usd_per_hour,terms,approximate,as_of\nA100,Hill";
+        let rental = "hardware,network,watts,gross_usd_per_day,utilization,as_of\nRTX 4090,Hill,450,2";
+        let market = "gpu,network,usd_low,usd_median,usd_high,fee_rate,terms,as_of\nA100,Hill";
+        let errors = [
+            ("hardware", format!("{hardware},0,30,50,800,2026-11")),
+            ("hardware", format!("{hardware},-45,30,50,800,2026-11")),
+            ("hardware", format!("{hardware},60,30,50,800,2026-11")),
+            ("hardware", format!("{hardware},1000000,30,50,800,2026-11")),
+            ("cloud-prices", format!("{cloud},8x A100,8,20,4.1,on-demand,no,2026-11")),
+            ("rentals", format!("{rental},1.3,2026-11")),
+            ("rentals", format!("{rental},0,2026-11")),
+            ("rentals", format!("{rental},130 %,2026-11")),
+            ("market-prices", format!("{market},0.9,0.5,,,on-demand,2026-11")),
+            ("market-prices", format!("{market},0.9,,,15,on-demand,2026-11")),
+            ("networks", "network,key,value,unit,as_of\nBee,share_miners,41,fraction,2026-11".to_owned()),
+            ("tarifs", String::new()),
+        ]
+        .map(|(table, text)| Overlay::from_csv(table, &text, TODAY).unwrap_err().to_string());
+        insta::assert_snapshot!(errors.join("\n"), @r"
+hardware, line 2: train_watts is `0`; it takes watts above 0 and below 1000000
+hardware, line 2: train_watts is `-45`; it takes watts above 0 and below 1000000
+hardware, line 2: train_watts 60 is more than train_watts_high 50
+hardware, line 2: train_watts is `1000000`; it takes watts above 0 and below 1000000
+cloud-prices, line 2: node_usd_per_hour 20 is not 8 × gpu_usd_per_hour, 32.8
+rentals, line 2: utilization is `1.3`; it takes a fraction above 0, up to 1, which is all the time: write 0.65 for 65 %
+rentals, line 2: utilization is `0`; it takes a fraction above 0, up to 1, which is all the time: write 0.65 for 65 %
+rentals, line 2: utilization is `130 %`; it takes a fraction above 0, up to 1, which is all the time: write 0.65 for 65 %
+market-prices, line 2: usd_low 0.9 is more than usd_median 0.5
+market-prices, line 2: fee_rate is `15`; it takes a fraction from 0 to 1, which is 100 %: write 0.65 for 65 %
+networks, line 2: share_miners is a fraction, and 41 is more than 1: write 0.65 for 65 %
+tarifs: the catalogue has no table `tarifs`; did you mean `tariffs`?
+");
+    }
+
+    #[test]
+    fn what_is_wrong_with_prices_toml_is_said() {
+        let texts = [
+            "[btc]\nusd = 70000\n[[tariffs]\n",
+            "[btc]\nusd = 70000",
+            "[btc]\nusd = \"NaN\"\nas_of = 2026-11-20",
+            "[btc]\nprice = 70000\nas_of = 2026-11-20",
+            "[[tarifs]]\nregion = \"Home\"",
+            "[tariffs]\nregion = \"Home\"",
+            "\n\n[[tariffs]]\nregion = \"Home\"\nusd_per_kwh = nan\nas_of = \"2026-11\"",
+            "[token]\nTAO = 200",
+            "tariffs = [1, 2]",
+        ];
+        let errors = texts.map(|text| Overlay::from_toml(text, TODAY).unwrap_err().to_string());
+        insta::assert_snapshot!(errors.join("\n"), @r"
+prices: no TOML: unclosed array table, expected `]` (line 3)
+btc, line 1: the column `as_of` is missing; the table has usd, as_of, source
+assumptions, line 1: value is `NaN`; it takes a number from 0 to below 10^15
+btc, line 1: there is no column `price`: a price says its currency; the table has usd, as_of, source
+tarifs: the catalogue has no table `tarifs`; did you mean `tariffs`?
+tariffs: its rows are written as [[tariffs]]
+tariffs, line 3: usd_per_kwh is `nan`; it takes US dollars from 0 to below 1000000000, a plain number like 0.17
+token: write [token.TAO] with usd and as_of
+tariffs: it is no list of tables
+");
+    }
+
+    fn tariffs() -> impl Strategy<Value = String> {
+        let row = ("(Home|Texas|Idaho|Vermont)", 0u32..100_000, 1u8..=11, "(me|economics|bill)", "(yes|no)");
+        prop::collection::btree_map("[A-D]", row, 0..6).prop_map(|rows| {
+            let mut seen = BTreeSet::new();
+            let rows = rows.into_values().filter(|row| seen.insert((row.0.clone(), row.3.clone())));
+            let lines = rows.map(|(region, price, month, source, replaces)| {
+                format!("{region},0.{price:05},2026-{month:02},{source},{replaces}\n")
+            });
+            format!("region,usd_per_kwh,as_of,source,replaces\n{}", lines.collect::<String>())
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn laying_twice_is_laying_once(first in tariffs(), second in tariffs()) {
+            let overlay = Overlay::from_csv("tariffs", &first, TODAY).unwrap();
+            let mut once = Catalogue::embedded().unwrap();
+            once.overlay(&Overlay::from_csv("tariffs", &second, TODAY).unwrap());
+            once.overlay(&overlay);
+            let mut twice = once.clone();
+            let changes = twice.overlay(&overlay);
+            prop_assert_eq!(&twice, &once);
+            prop_assert!(changes.iter().all(|change| change.kind == ChangeKind::Unchanged));
+            prop_assert_eq!(import(&overlay.files(Format::Csv).unwrap(), TODAY).unwrap(), overlay);
+        }
+
+        #[test]
+        fn merging_twice_is_merging_once(first in tariffs(), second in tariffs()) {
+            let mut merged = Overlay::from_csv("tariffs", &first, TODAY).unwrap();
+            let second = Overlay::from_csv("tariffs", &second, TODAY).unwrap();
+            merged.merge(&second);
+            let before = merged.clone();
+            merged.merge(&second);
+            prop_assert_eq!(merged, before);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let text = String::from_utf8_lossy(&bytes);
+            for table in Catalogue::tables() {
+                let _ = Overlay::from_csv(table, &text, TODAY);
+            }
+            let _ = (Overlay::from_toml(&text, TODAY), Overlay::from_json(&text, TODAY));
+        }
+
+        #[test]
+        fn no_line_makes_it_panic(line in "[a-z0-9,.\"% -]{0,60}") {
+            let text = format!("region,usd_per_kwh,as_of\n{line}");
+            let _ = Overlay::from_csv("tariffs", &text, TODAY);
+            let _ = Overlay::from_toml(&format!("[[tariffs]]\n{line}"), TODAY);
+        }
+    }
 }

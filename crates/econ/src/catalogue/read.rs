@@ -5,6 +5,7 @@ use super::{
     field::{Column, Field, Rule},
     rows::Row,
 };
+use crate::amount::AmountError;
 use jiff::civil::Date;
 use serde_json::value::RawValue;
 use std::{collections::BTreeMap, fmt};
@@ -93,6 +94,9 @@ pub enum Problem {
     /// A table that the catalogue does not have.
     #[error("{0}")]
     UnknownTable(Unknown),
+    /// A price that cannot be told in dollars.
+    #[error("{0}")]
+    Currency(AmountError),
     /// A column that is there twice.
     #[error("the column `{0}` is there twice")]
     RepeatedColumn(String),
@@ -100,7 +104,7 @@ pub enum Problem {
     #[error("{0}")]
     Contradiction(String),
     /// Two rows of one file say the same thing by the same source.
-    #[error("`{key}` by {source_name} is there twice{first}; a source says a thing once")]
+    #[error("`{key}` by {source_name} was said before{first}; a source says a thing once")]
     Repeated {
         /// What both are about.
         key: String,
@@ -120,7 +124,7 @@ impl Problem {
             Problem::MissingColumn { .. } | Problem::UnknownColumn { .. } | Problem::RepeatedColumn(_) => {
                 true
             }
-            Problem::UnknownTable(_) => false,
+            Problem::UnknownTable(_) | Problem::Currency(_) => false,
             Problem::Syntax(_) | Problem::Value { .. } | Problem::Contradiction(_) => false,
             Problem::Repeated { .. } | Problem::TooLong => false,
         }
@@ -220,7 +224,13 @@ pub(super) fn csv_rows(table: &str, text: &str) -> Result<Vec<Found>, TableError
     let at = |place, problem| TableError::new(table, place, problem);
     let syntax = |error: csv::Error| {
         let place = error.position().map_or(Place::Whole, |position| Place::Line(position.line()));
-        at(place, Problem::Syntax(format!("no CSV: {error}")))
+        let text = match error.kind() {
+            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                format!("it has {len} cells, and the first line names {expected_len} columns")
+            }
+            _ => format!("no CSV: {error}"),
+        };
+        at(place, Problem::Syntax(text))
     };
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
     let header = reader.headers().map_err(syntax)?.clone();

@@ -410,6 +410,9 @@ impl NetworkFigure {
 
 impl Assumption {
     fn share(&self) -> Option<String> {
+        if self.key == "btc_usd" && self.value.is_zero() {
+            return Some("btc_usd is 0; a bitcoin costs something".to_owned());
+        }
         share(&self.key, self.value, &self.unit)
     }
 }

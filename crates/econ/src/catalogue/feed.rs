@@ -1,0 +1,426 @@
+//! Price feeds: prices of clouds, markets, electricity and tokens as others publish them, in CSV or JSON.
+//! `docs/price-feeds.md` describes both forms.
+
+use super::{
+    Catalogue,
+    export::{ExportError, Format, Sheet},
+    field::{Column, Rule},
+    overlay::{Change, ChangeKind, Overlay},
+    read::{self, Found, Place, Problem, TableError},
+};
+use crate::{
+    amount::{Amount, Currency, Rates},
+    answer::{Answer, Cell, Figures, Table},
+    money::Usd,
+};
+use jiff::civil::Date;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+
+/// The columns of a feed, which are also the names in a JSON entry.
+pub const COLUMNS: &[Column] = &[
+    Column { name: "kind", rule: Rule::Name },
+    Column { name: "name", rule: Rule::Name },
+    Column { name: "seller", rule: Rule::Words },
+    Column { name: "terms", rule: Rule::Words },
+    Column { name: "price", rule: Rule::Figure },
+    Column { name: "low", rule: Rule::Figure },
+    Column { name: "high", rule: Rule::Figure },
+    Column { name: "currency", rule: Rule::Name },
+    Column { name: "fee_rate", rule: Rule::Share },
+    Column { name: "as_of", rule: Rule::Date },
+    Column { name: "source", rule: Rule::Name },
+];
+
+/// What a price is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// An hour of one accelerator at a cloud.
+    Cloud,
+    /// An hour of one accelerator at a market.
+    Market,
+    /// A kilowatt-hour in a region.
+    Tariff,
+    /// One token, or one bitcoin.
+    Token,
+}
+
+/// A price of a feed, in the currency of its publisher.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    found: Found,
+    kind: Kind,
+    price: Option<Decimal>,
+    low: Option<Decimal>,
+    high: Option<Decimal>,
+    currency: Currency,
+}
+
+/// What reading a feed did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refresh {
+    /// What became of each row, beside what was stored before.
+    pub changes: Vec<Change>,
+    /// The rows to store: what was stored before, and the feed's.
+    #[serde(skip)]
+    pub stored: Overlay,
+    /// The rates by which its prices became dollars.
+    pub figures: Figures,
+}
+
+/// Reads a feed and takes its rows over into `stored`, the person's own rows. `source` names the feed where it does
+/// not name itself. Prices in bitcoin or tokens become dollars by the feed's own rates, else by the catalogue's.
+pub fn refresh(
+    text: &str,
+    source: &str,
+    catalogue: &Catalogue,
+    stored: &Overlay,
+    today: Date,
+) -> Result<Refresh, TableError> {
+    let entries: Vec<Entry> = found(text, source)?.into_iter().map(entry).collect::<Result<_, _>>()?;
+    let (tokens, prices): (Vec<&Entry>, Vec<&Entry>) =
+        entries.iter().partition(|entry| entry.kind == Kind::Token);
+    let mut catalogue = catalogue.clone();
+    catalogue.overlay(stored);
+    let mut figures = Figures::default();
+    let mut rows = Overlay::default();
+    for entries in [tokens, prices] {
+        let read = in_dollars(&entries, &catalogue, &mut figures, today)?;
+        catalogue.overlay(&read);
+        rows.merge(&read);
+    }
+    let mut stored = stored.clone();
+    let changes = stored.merge(&rows);
+    Ok(Refresh { changes, stored, figures })
+}
+
+impl Refresh {
+    /// The files to store, one for each table that has rows.
+    pub fn files(&self) -> Result<Vec<Sheet>, ExportError> {
+        self.stored.files(Format::Csv)
+    }
+
+    fn count(&self, kind: ChangeKind) -> usize {
+        self.changes.iter().filter(|change| change.kind == kind).count()
+    }
+}
+
+impl Answer for Refresh {
+    fn title(&self) -> String {
+        "What the price feed changed".to_owned()
+    }
+
+    fn tables(&self) -> Vec<Table> {
+        let columns = [
+            ("table", "table"),
+            ("row", "row"),
+            ("source", "source"),
+            ("as_of", "as of"),
+            ("change", "change"),
+        ];
+        let mut table = Table::new("changes", self.title(), &columns);
+        for change in &self.changes {
+            let as_of = change.as_of.to_string();
+            table
+                .row([change.table, &change.key, &change.source, &as_of, change.kind.word()].map(Cell::text));
+        }
+        vec![table]
+    }
+
+    fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let kinds = [ChangeKind::Added, ChangeKind::Updated, ChangeKind::Unchanged, ChangeKind::Older];
+        let counts = kinds.map(|kind| format!("{} {}", self.count(kind), kind.word()));
+        let mut notes = vec![format!("{} rows: {}.", self.changes.len(), counts.join(", "))];
+        if self.count(ChangeKind::Older) > 0 {
+            notes.push("A row that is older than what the same source said before was left out.".to_owned());
+        }
+        notes
+    }
+}
+
+fn problem(place: Place, problem: Problem) -> TableError {
+    TableError::new("feed", place, problem)
+}
+
+/// The rows of a feed: JSON where it begins like it, else CSV.
+fn found(text: &str, source: &str) -> Result<Vec<Found>, TableError> {
+    let mut found =
+        if text.trim_start().starts_with(['{', '[']) { json(text)? } else { read::csv_rows("feed", text)? };
+    for row in &mut found {
+        row.set_default("source", source);
+    }
+    Ok(found)
+}
+
+type Object = BTreeMap<String, Box<RawValue>>;
+
+/// A JSON feed whose entries share a source, a date or a currency.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Shared {
+    #[serde(default)]
+    source: String,
+    #[serde(default)]
+    as_of: String,
+    #[serde(default)]
+    currency: String,
+    prices: Vec<Object>,
+}
+
+fn json(text: &str) -> Result<Vec<Found>, TableError> {
+    let no_feed = |error: serde_json::Error| {
+        let text = format!("no JSON feed, which is a list of prices or {{\"prices\": [...]}}: {error}");
+        problem(Place::Whole, Problem::Syntax(text))
+    };
+    let shared = if text.trim_start().starts_with('[') {
+        let prices = serde_json::from_str(text).map_err(no_feed)?;
+        Shared { source: String::new(), as_of: String::new(), currency: String::new(), prices }
+    } else {
+        serde_json::from_str(text).map_err(no_feed)?
+    };
+    let defaults = [("source", &shared.source), ("as_of", &shared.as_of), ("currency", &shared.currency)];
+    let mut found = Vec::new();
+    for (number, object) in shared.prices.iter().enumerate() {
+        let place = Place::Entry(number + 1);
+        let cells = read::json_cells(object).map_err(|wrong| problem(place, wrong))?;
+        let mut row = Found { place, columns_at: place, cells };
+        for (column, text) in defaults {
+            if !text.is_empty() {
+                row.set_default(column, text.trim());
+            }
+        }
+        found.push(row);
+    }
+    Ok(found)
+}
+
+fn entry(found: Found) -> Result<Entry, TableError> {
+    let at = |wrong: Problem| problem(found.place, wrong);
+    let names: Vec<&'static str> = COLUMNS.iter().map(|column| column.name).collect();
+    if let Some(name) = found.cells.columns().find(|name| !names.contains(name)) {
+        return Err(problem(found.columns_at, read::unknown_column(name, &names)));
+    }
+    let cells = &found.cells;
+    let kind = match cells.read::<String>("kind", Rule::Name, COLUMNS).map_err(at)?.as_str() {
+        "cloud" => Kind::Cloud,
+        "market" => Kind::Market,
+        "tariff" => Kind::Tariff,
+        "token" => Kind::Token,
+        other => {
+            let (column, value) = ("kind".to_owned(), read::shortened(other));
+            return Err(at(Problem::Value {
+                column,
+                value,
+                accepted: "cloud, market, tariff or token".to_owned(),
+            }));
+        }
+    };
+    let number = |column| cells.read::<Option<Decimal>>(column, Rule::Figure, COLUMNS).map_err(at);
+    let (price, low, high) = (number("price")?, number("low")?, number("high")?);
+    if cells.get("currency").is_empty() {
+        let accepted = "the currency of the price: usd, usdc, btc, sat, msat or a token".to_owned();
+        return Err(at(Problem::Value { column: "currency".to_owned(), value: String::new(), accepted }));
+    }
+    let currency = cells.get("currency").parse().map_err(|error| at(Problem::Currency(error)))?;
+    if price.is_none() && (low.is_none() || kind != Kind::Market) {
+        return Err(at(Problem::MissingColumn { column: "price", expected: names }));
+    }
+    Ok(Entry { kind, price, low, high, currency, found })
+}
+
+/// The rows of the catalogue that these entries say.
+fn in_dollars(
+    entries: &[&Entry],
+    catalogue: &Catalogue,
+    figures: &mut Figures,
+    today: Date,
+) -> Result<Overlay, TableError> {
+    let mut tables: BTreeMap<&str, Vec<Found>> = BTreeMap::new();
+    for entry in entries {
+        let at = |wrong: Problem| problem(entry.found.place, wrong);
+        let mut usd = |value: Option<Decimal>| match value {
+            Some(value) => {
+                let rates = Rates::of(catalogue).map_err(|unknown| at(Problem::Currency(unknown.into())))?;
+                let amount = Amount { value, currency: entry.currency.clone() };
+                rates.usd(&amount, figures).map(Some).map_err(|error| at(Problem::Currency(error)))
+            }
+            None => Ok(None),
+        };
+        let (price, low, high) = (usd(entry.price)?, usd(entry.low)?, usd(entry.high)?);
+        let (table, row) = entry.row(price, low, high);
+        tables.entry(table).or_default().push(row);
+    }
+    let mut overlay = Overlay::default();
+    for (table, rows) in tables {
+        overlay.take(table, rows, today)?;
+    }
+    Ok(overlay)
+}
+
+impl Entry {
+    /// The entry as a row of the catalogue.
+    fn row(&self, price: Option<Usd>, low: Option<Usd>, high: Option<Usd>) -> (&'static str, Found) {
+        let mut row = Found { cells: read::Cells::default(), ..self.found.clone() };
+        let said = |column: &str| self.found.cells.get(column).to_owned();
+        let text = |price: Option<Usd>| price.map(|usd| usd.0.normalize().to_string()).unwrap_or_default();
+        let terms = if said("terms").is_empty() { "on-demand".to_owned() } else { said("terms") };
+        let is_bitcoin = said("name").eq_ignore_ascii_case("btc");
+        let (table, cells) = match self.kind {
+            Kind::Cloud => {
+                let one = format!("1x {}", said("name"));
+                let price = text(price);
+                (
+                    "cloud-prices",
+                    vec![
+                        ("gpu", said("name")),
+                        ("provider", said("seller")),
+                        ("configuration", one),
+                        ("gpus", "1".to_owned()),
+                        ("gpu_usd_per_hour", price),
+                        ("terms", terms),
+                        ("approximate", "no".to_owned()),
+                    ],
+                )
+            }
+            Kind::Market => {
+                let median = price.filter(|_| low.is_some() || high.is_some());
+                (
+                    "market-prices",
+                    vec![
+                        ("gpu", said("name")),
+                        ("network", said("seller")),
+                        ("usd_low", text(low.or(price))),
+                        ("usd_median", text(median)),
+                        ("usd_high", text(high)),
+                        ("fee_rate", said("fee_rate")),
+                        ("terms", terms),
+                    ],
+                )
+            }
+            Kind::Tariff => ("tariffs", vec![("region", said("name")), ("usd_per_kwh", text(price))]),
+            Kind::Token if is_bitcoin => {
+                let cells =
+                    [("key", "btc_usd".to_owned()), ("value", text(price)), ("unit", "usd".to_owned())];
+                ("assumptions", cells.into())
+            }
+            Kind::Token => ("tokens", vec![("token", said("name").to_uppercase()), ("usd", text(price))]),
+        };
+        for (column, text) in cells.into_iter().chain([("as_of", said("as_of")), ("source", said("source"))])
+        {
+            row.cells.set(column, text);
+        }
+        (table, row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::civil::date;
+    use proptest::prelude::*;
+
+    const TODAY: Date = date(2026, 11, 20);
+    const FEED: &str = "\
+kind,name,seller,price,low,high,currency,fee_rate,as_of
+market,RTX-4090,Vast.ai,0.18,0.14,0.41,usd,0.15,2026-11-19
+market,A100,Bee,900,,,sat,,2026-11-19
+cloud,H100-SXM-80,Hill Cloud,0.02,,,TAO,,2026-11-19
+tariff,Vermont,,0.22,,,USDC,,2026-11
+token,BTC,,90000,,,usd,,2026-11-20
+token,TAO,,300,,,usd,,2026-11-20
+";
+
+    fn read(text: &str) -> Result<Refresh, TableError> {
+        refresh(text, "my feed", &Catalogue::embedded().unwrap(), &Overlay::default(), TODAY)
+    }
+
+    #[test]
+    fn prices_become_dollars_by_the_feeds_own_rates() {
+        let refreshed = read(FEED).unwrap();
+        let rows = &refreshed.stored.rows;
+        assert_eq!(rows.market_prices[0].usd_median.map(|usd| usd.to_string()), Some("$0.18".into()));
+        assert_eq!(rows.market_prices[1].usd_low.to_string(), "$0.81");
+        assert_eq!(rows.cloud_prices[0].gpu_usd_per_hour.to_string(), "$6.00");
+        assert_eq!(rows.tariffs[0].usd_per_kwh.to_string(), "$0.22");
+        insta::assert_snapshot!(refreshed.notes().join("\n"), @"6 rows: 6 added, 0 updated, 0 unchanged, 0 older.");
+    }
+
+    #[test]
+    fn the_same_feed_again_changes_nothing_and_an_older_one_is_left_out() {
+        let catalogue = Catalogue::embedded().unwrap();
+        let first = read(FEED).unwrap();
+        let again = refresh(FEED, "my feed", &catalogue, &first.stored, TODAY).unwrap();
+        assert_eq!(again.count(ChangeKind::Unchanged), 6);
+        assert_eq!(again.stored, first.stored);
+        let older = FEED.replace("2026-11-19", "2026-11-18").replace("0.18", "0.16");
+        let older = refresh(&older, "my feed", &catalogue, &first.stored, TODAY).unwrap();
+        assert_eq!(older.count(ChangeKind::Older), 3);
+        assert_eq!(older.stored, first.stored);
+        let newer = FEED.replace("2026-11-19", "2026-11-20").replace("0.18", "0.20");
+        let newer = refresh(&newer, "my feed", &catalogue, &first.stored, TODAY).unwrap();
+        assert_eq!(newer.count(ChangeKind::Updated), 3);
+    }
+
+    #[test]
+    fn a_json_feed_says_the_same_as_a_csv_feed() {
+        let json = r#"{"source": "my feed", "as_of": "2026-11-19", "currency": "usd", "prices": [
+            {"kind": "market", "name": "RTX-4090", "seller": "Vast.ai", "price": 0.18, "low": 0.14, "high": 0.41,
+             "fee_rate": 0.15},
+            {"kind": "market", "name": "A100", "seller": "Bee", "price": 900, "currency": "sat"},
+            {"kind": "cloud", "name": "H100-SXM-80", "seller": "Hill Cloud", "price": "0.02", "currency": "TAO"},
+            {"kind": "tariff", "name": "Vermont", "price": 0.22, "currency": "USDC", "as_of": "2026-11"},
+            {"kind": "token", "name": "BTC", "price": 90000, "as_of": "2026-11-20"},
+            {"kind": "token", "name": "TAO", "price": 300, "as_of": "2026-11-20"}]}"#;
+        assert_eq!(read(json).unwrap().stored, read(FEED).unwrap().stored);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_feed_is_said() {
+        let head = "kind,name,seller,price,currency,as_of\n";
+        let errors: Vec<String> = [
+            &format!("{head}market,A100,Bee,0.9,,2026-11-19"),
+            &format!("{head}market,A100,Bee,0.9,GRIST,2026-11-19"),
+            &format!("{head}market,A100,Bee,-1,usd,2026-11-19"),
+            &format!("{head}market,A100,Bee,0.9,usd,2027-01-01"),
+            &format!("{head}market,A100,,0.9,usd,2026-11-19"),
+            &format!("{head}gpu,A100,Bee,0.9,usd,2026-11-19"),
+            "kind,name,seller,price,as_of\nmarket,A100,Bee,0.9,2026-11-19",
+            "kind,name,seler,price,currency,as_of\nmarket,A100,Bee,0.9,usd,2026-11-19",
+            "[{\"kind\": \"tariff\", \"name\": \"Vermont\", \"price\": 1e400, \"currency\": \"usd\"}]",
+            "{\"rates\": 1}",
+        ]
+        .iter()
+        .map(|text| read(text).unwrap_err().to_string())
+        .collect();
+        insta::assert_snapshot!(errors.join("\n"), @r#"
+feed, line 2: currency is ``; it takes the currency of the price: usd, usdc, btc, sat, msat or a token
+feed, line 2: the catalogue has no price of the token `GRIST`; it has: TAO; give its price in prices.toml as [token.SYMBOL]
+feed, line 2: price is `-1`; it takes a number from 0 to below 10^15
+market-prices, line 2: as_of is `2027-01-01`; it takes a day that has come: up to 2026-11-20
+market-prices, line 2: network is ``; it takes words, at least one, up to 400 bytes, without control characters
+feed, line 2: kind is `gpu`; it takes cloud, market, tariff or token
+feed, line 2: currency is ``; it takes the currency of the price: usd, usdc, btc, sat, msat or a token
+feed, line 1: there is no column `seler`; did you mean `seller`?
+feed, entry 1: price is `1e400`; it takes a number from 0 to below 10^15
+feed: no JSON feed, which is a list of prices or {"prices": [...]}: unknown field `rates`, expected one of `source`, `as_of`, `currency`, `prices` at line 1 column 8
+"#);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in ".*|[\\[{\"a-z:,\\]}0-9 \n]{0,80}") {
+            let _ = read(&text);
+        }
+
+        #[test]
+        fn no_line_makes_it_panic(kind in "market|cloud|tariff|token", price in "[0-9.e-]{0,40}", unit in "usd|sat|TAO|[a-z]{0,5}") {
+            let _ = read(&format!("kind,name,seller,price,currency,as_of\n{kind},A100,Bee,{price},{unit},2026-11-19"));
+        }
+    }
+}
