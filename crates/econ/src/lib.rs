@@ -8,11 +8,15 @@
 
 pub mod amount;
 pub mod answer;
+pub mod breakeven;
 pub mod catalogue;
 pub mod cost;
 pub mod date;
 pub mod energy;
+#[cfg(test)]
+mod drawn;
 pub mod mechanism;
 pub mod money;
 pub mod price_policy;
 pub mod question;
+pub mod rates;

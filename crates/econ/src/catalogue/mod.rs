@@ -169,6 +169,14 @@ impl Catalogue {
 }
 
 impl MarketPrice {
+    /// The range as a figure: `0.13-0.40 usd/h (median 0.17)`.
+    pub fn range_text(&self) -> String {
+        let low = self.usd_low.0;
+        let range = self.usd_high.map_or_else(|| low.to_string(), |high| format!("{low}-{}", high.0));
+        let median = self.usd_median.map(|median| format!(" (median {})", median.0)).unwrap_or_default();
+        format!("{range} usd/h{median}")
+    }
+
     /// The price to reckon with: the median where there is one, else the middle of the range, else its one price.
     pub fn typical(&self) -> Usd {
         let middle = |high: Usd| Usd((self.usd_low.0 + high.0) / Decimal::TWO);
