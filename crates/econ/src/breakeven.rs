@@ -455,8 +455,8 @@ impl BreakEven {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drawn::drawn;
-    use proptest::prelude::*;
+    use crate::{drawn::drawn, wild};
+    use proptest::{array, option, prelude::*};
     use rust_decimal::dec;
 
     fn ask_embedded(question: &Question) -> Result<BreakEven, QuestionError> {
@@ -572,13 +572,6 @@ mod tests {
         ");
     }
 
-    /// Any decimal at all.
-    fn wild() -> impl Strategy<Value = Decimal> {
-        (any::<i64>(), any::<u32>(), 0..=28_u32).prop_map(|(high, low, scale)| {
-            Decimal::from_i128_with_scale((i128::from(high) << 32) + i128::from(low), scale)
-        })
-    }
-
     proptest! {
         #[test]
         fn costs_rise_with_the_tariff_and_add_up(low in 0_u32..5000, more in 1_u32..5000, watts in 1_u32..10_000) {
@@ -627,7 +620,7 @@ mod tests {
         }
 
         #[test]
-        fn no_number_makes_it_panic(numbers in proptest::array::uniform8(proptest::option::of(wild()))) {
+        fn no_number_makes_it_panic(numbers in array::uniform8(option::of(wild::number()))) {
             let [watts, idle_watts, price, residual, life_years, utilization, pay, tariff] = numbers;
             let question = Question {
                 hardware: Vec::new(),

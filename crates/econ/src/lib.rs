@@ -10,13 +10,20 @@ pub mod amount;
 pub mod answer;
 pub mod breakeven;
 pub mod catalogue;
+pub mod checkpoint;
+pub mod compare;
 pub mod cost;
 pub mod date;
 pub mod energy;
 #[cfg(test)]
 mod drawn;
 pub mod mechanism;
+pub mod miner;
 pub mod money;
 pub mod price_policy;
 pub mod question;
 pub mod rates;
+pub mod rent_or_mine;
+
+#[cfg(test)]
+mod wild;

@@ -110,6 +110,27 @@ pub const SATS_PER_HOUR: Quantity = Quantity::new("the pay", " sats/h", dec!(0),
 pub const FRACTION: Quantity = Quantity::new("the share", " (a fraction: 0.15 is 15 %)", dec!(0), dec!(1));
 /// A duration.
 pub const HOURS: Quantity = Quantity::new("the time", " h", dec!(0.001), dec!(10_000_000));
+/// How long a machine runs until something interrupts it, on average.
+pub const MTBF: Quantity =
+    Quantity::new("the time between interruptions", " h", dec!(0.001), dec!(10_000_000));
+/// How long it takes to save a state; never nothing, or it would be saved all the time.
+pub const CHECKPOINT: Quantity =
+    Quantity::new("the time to save a checkpoint", " h", dec!(0.0001), dec!(1000));
+/// How long it takes to go on from a saved state.
+pub const RESTART: Quantity = Quantity::new("the time to restart", " h", dec!(0), dec!(1000));
+/// The time between two savings.
+pub const INTERVAL: Quantity = Quantity::new("the checkpoint interval", " h", dec!(0.001), dec!(100_000));
+/// The share of the time that something is there.
+pub const AVAILABILITY: Quantity =
+    Quantity::new("the availability", " (a fraction: 0.99 is 99 %)", dec!(0.001), dec!(1));
+/// Amounts of data.
+pub const GIGABYTES: Quantity = Quantity::new("the amount of data", " GB", dec!(0), dec!(1_000_000_000));
+/// Dollars for a gigabyte.
+pub const USD_PER_GB: Quantity = Quantity::new("the price of data", " $/GB", dec!(0), dec!(1000));
+/// Amounts of a token.
+pub const TOKENS: Quantity = Quantity::new("the number of tokens", "", dec!(0), dec!(1_000_000_000));
+/// What a token costs.
+pub const TOKEN_USD: Quantity = Quantity::new("the price of the token", " $", dec!(0), dec!(1_000_000));
 /// How many of something.
 pub const COUNT: Quantity = Quantity::new("the number", "", dec!(1), dec!(10_000_000));
 

@@ -117,8 +117,8 @@ pub fn ask(question: &Question, catalogue: &Catalogue) -> Result<Rates, Question
     let always = costs_at(Some(Decimal::ONE))?;
     let worth = worth(question, &asked, catalogue, &mut figures)?;
     let mut tiers = Vec::new();
-    for tier in [Tier::Minimum, Tier::Competitive, Tier::WorthMyTime] {
-        for (index, machine) in asked.machines.iter().enumerate() {
+    for (index, machine) in asked.machines.iter().enumerate() {
+        for tier in [Tier::Minimum, Tier::Competitive, Tier::WorthMyTime] {
             let of = |costs: &BreakEven| tier.asks(costs.machines.get(index)?, *worth.get(index)?);
             let (pay, busiest, idlest) = (of(&asked), of(&busiest), of(&idlest));
             tiers.push(Rate { hardware: machine.name.clone(), tier, pay, busiest, idlest });
