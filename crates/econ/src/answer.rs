@@ -191,7 +191,7 @@ impl Cell {
             Cell::Sats(sats) => sats.to_string(),
             Cell::Number(number, digits) => format!("{:.1$}", number.round_dp(*digits), *digits as usize),
             Cell::Percent(fraction, digits) => {
-                let percent = (fraction * Decimal::ONE_HUNDRED).round_dp(*digits);
+                let percent = fraction.saturating_mul(Decimal::ONE_HUNDRED).round_dp(*digits);
                 format!("{percent:.0$} %", *digits as usize)
             }
             Cell::Missing => String::new(),

@@ -24,6 +24,6 @@ pub mod price_policy;
 pub mod question;
 pub mod rates;
 pub mod rent_or_mine;
-
+pub mod swarm;
 #[cfg(test)]
 mod wild;

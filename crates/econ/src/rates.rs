@@ -121,7 +121,7 @@ pub fn ask(question: &Question, catalogue: &Catalogue) -> Result<Rates, Question
         for tier in [Tier::Minimum, Tier::Competitive, Tier::WorthMyTime] {
             let of = |costs: &BreakEven| tier.asks(costs.machines.get(index)?, *worth.get(index)?);
             let (pay, busiest, idlest) = (of(&asked), of(&busiest), of(&idlest));
-            tiers.push(Rate { hardware: machine.name.clone(), tier, pay, busiest, idlest });
+            tiers.push(Rate { hardware: asked.label(machine), tier, pay, busiest, idlest });
         }
     }
     let unknown_fee = question::given(question::FRACTION, question.unknown_fee, &mut figures)?;
@@ -206,7 +206,7 @@ fn incomes(
             tier.asks(machine, worth).is_some_and(|asked| net >= asked.usd_per_hour) && fee_rate.is_some()
         };
         Ok(Income {
-            hardware: machine.name.clone(),
+            hardware: costs.label(machine),
             market: row.network.clone(),
             point,
             gross_usd_per_hour: gross,

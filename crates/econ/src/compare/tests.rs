@@ -256,7 +256,7 @@ proptest! {
             ..Question::new("A100", count, hours)
         };
         if let Ok(answer) = ask_embedded(&question) {
-            crate::answer::Answer::tables(&answer).iter().for_each(|table| drop(table.to_csv()));
+            prop_assert!(!drawn(&answer).is_empty());
         }
     }
 }
