@@ -219,7 +219,8 @@ fn rivals(
         };
         let compared = compare::ask(&asked, catalogue)?;
         figures.extend(&compared.figures);
-        rivals.extend(compared.offers.into_iter().map(|offer| {
+        let mut priced: Vec<Rival> = Vec::new();
+        priced.extend(compared.offers.into_iter().map(|offer| {
             let (low, high) = offer.gpu_usd_per_hour;
             let of = |price| peer_usd_per_hour.ratio(price);
             let needed = of(low).zip(of(high));
@@ -236,6 +237,8 @@ fn rivals(
                 verdict: needed.zip(done).map(|((low, high), done)| Verdict::of(low, high, done)),
             }
         }));
+        priced.sort_by_key(|rival| rival.usd_per_hour);
+        rivals.extend(priced);
     }
     Ok(rivals)
 }
@@ -303,6 +306,9 @@ impl Answer for Swarm {
             "A peer has to do the share pay of a peer ÷ price of the accelerator of its work for the swarm to win. What it does is its speed × the share of its gradients that are accepted; what the network between peers costs is part of the speed.".to_owned(),
             "That a swarm of 100 Mac Minis matches an A100 is claimed and not proven; each would do a hundredth of its work.".to_owned(),
         ];
+        notes.push(
+            "Prices are those of one accelerator, also where only whole machines are rented.".to_owned(),
+        );
         if self.rivals.iter().all(|rival| rival.done.is_none()) {
             notes.push("How fast a peer is beside these accelerators nobody states: measure it and give it, then the answer says who wins.".to_owned());
         }
