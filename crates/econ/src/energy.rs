@@ -186,7 +186,7 @@ fn reckon(
         per_hour.checked_div(sats)
     };
     let wear = hardware.and_then(|row| {
-        amortized_usd_per_hour(row.price_usd, Decimal::ZERO, costs.life_years, costs.utilization)
+        amortized_usd_per_hour(row.price_usd, Usd::ZERO, costs.life_years, costs.utilization)
     });
     Some(Efficiency {
         hardware: benchmark.hardware.clone(),

@@ -14,9 +14,9 @@ pub mod checkpoint;
 pub mod compare;
 pub mod cost;
 pub mod date;
-pub mod energy;
 #[cfg(test)]
 mod drawn;
+pub mod energy;
 pub mod mechanism;
 pub mod miner;
 pub mod money;

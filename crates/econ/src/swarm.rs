@@ -467,10 +467,10 @@ mod tests {
         A100        | io.net     | consumer and prosumer GPUs | $0.60  | $1.00 | 23.33           | 14.00 | 23.33 %        | 14.00 % | 4.00 %  | the accelerator
         A100        | Render     | distributed nodes          | $0.80  | $1.20 | 17.50           | 11.67 | 17.50 %        | 11.67 % | 4.00 %  | the accelerator
         A100        | AWS        | spot                       | $1.50  |       | 9.33            |       | 9.33 %         |         | 4.00 %  | the accelerator
-        A100        | AWS or GCP | centralized                | $3.00  | $4.50 | 4.67            | 3.11  | 4.67 %         | 3.11 %  | 4.00 %  | depends on the price
-        A100        | io.net     | on-demand                  | $3.33  |       | 4.20            |       | 4.20 %         |         | 4.00 %  | the accelerator
         A100-SXM-40 | AWS        | reserved-1y                | $2.50  |       | 5.60            |       | 5.60 %         |         | 4.00 %  | the accelerator
         A100-SXM-80 | CoreWeave  | on-demand                  | $2.70  |       | 5.19            |       | 5.19 %         |         | 4.00 %  | the accelerator
+        A100        | AWS or GCP | centralized                | $3.00  | $4.50 | 4.67            | 3.11  | 4.67 %         | 3.11 %  | 4.00 %  | depends on the price
+        A100        | io.net     | on-demand                  | $3.33  |       | 4.20            |       | 4.20 %         |         | 4.00 %  | the accelerator
         A100-80     | GCP        | on-demand                  | $3.67  |       | 3.81            |       | 3.81 %         |         | 4.00 %  | the swarm
         A100-SXM-40 | AWS        | on-demand                  | $4.10  |       | 3.41            |       | 3.41 %         |         | 4.00 %  | the swarm
         H100-SXM-80 | CoreWeave  | on-demand                  | $6.16  |       | 2.27            |       | 2.27 %         |         |         | not known
@@ -483,6 +483,7 @@ mod tests {
 
         * A peer has to do the share pay of a peer ÷ price of the accelerator of its work for the swarm to win. What it does is its speed × the share of its gradients that are accepted; what the network between peers costs is part of the speed.
         * That a swarm of 100 Mac Minis matches an A100 is claimed and not proven; each would do a hundredth of its work.
+        * Prices are those of one accelerator, also where only whole machines are rented.
         * The cards do the same work by the claim that an RTX 4090 trains several times as fast as Apple machines; their prices are what buyers pay.
         * The pay covers the electricity and the price of a peer.
         ");
