@@ -134,7 +134,7 @@ fn inputs(scenario: &Scenario, cohorts: &Cohorts, day: f64, days: f64) -> EpochI
     }
 }
 
-/// What an hour online came to. Where nobody is online, what a first one would expect is what the last rate was: none.
+/// What an hour online came to; nothing where a scenario has no such cohort.
 fn income(inputs: &EpochInputs, outcome: &EpochOutcome) -> Income {
     let per = |usd: f64, hours: f64| if hours > 0.0 { usd / hours } else { 0.0 };
     Income {

@@ -2,6 +2,9 @@
 
 use super::{Cohort, MONTH_DAYS, Supply};
 
+/// The part of a cohort that always tries: without it nobody would find out that a market which all had left pays again.
+const ALWAYS_TRIES: f64 = 1e-4;
+
 /// The cohorts of one mechanism, in motion.
 #[derive(Clone, Debug)]
 pub(super) struct Cohorts<'a> {
@@ -19,7 +22,9 @@ pub(super) struct Income {
 
 impl<'a> Cohorts<'a> {
     pub(super) fn new(supply: &'a Supply) -> Self {
-        Self { supply, online: supply.cohorts.iter().map(|cohort| cohort.online).collect() }
+        let online =
+            supply.cohorts.iter().map(|cohort| cohort.online.max(cohort.gpus * ALWAYS_TRIES)).collect();
+        Self { supply, online }
     }
 
     /// GPUs online that work, and that pretend.
@@ -48,6 +53,7 @@ impl<'a> Cohorts<'a> {
             } else if *online > would_stay {
                 *online -= (*online - would_stay) * leaves;
             }
+            *online = online.max(cohort.gpus * ALWAYS_TRIES);
         }
     }
 }
@@ -112,9 +118,18 @@ mod tests {
     }
 
     #[test]
+    fn a_market_that_all_had_left_fills_again_when_it_pays() {
+        let supply = supply(vec![Cohort { online: 0.0, ..home() }]);
+        let mut cohorts = Cohorts::new(&supply);
+        let income = Income { honest_usd_per_hour: 1.0, pretending_usd_per_hour: 0.0, utilization: 1.0 };
+        (0..24).for_each(|_| cohorts.answer(income, MONTH_DAYS));
+        assert!(cohorts.gpus().0 > 90.0);
+    }
+
+    #[test]
     fn hardware_that_is_paid_for_stays_at_an_income_that_would_not_attract_it() {
         let between = (FULL_COST + 0.45 * 0.16) / 2.0;
         assert!((after(between, 24.0) - 50.0).abs() < 1e-9, "neither joins nor leaves");
-        assert!(after(0.0, 24.0) < 1e-3);
+        assert!(after(0.0, 24.0) < 0.02, "all but those who always try");
     }
 }
