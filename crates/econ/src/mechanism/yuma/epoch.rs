@@ -67,6 +67,7 @@ pub struct Epochs<N> {
     weights: Matrix<N>,
     scratch: Matrix<N>,
     column_sums: Vec<N>,
+    parts: Vec<N>,
     scratch_of_median: Scratch<N>,
 }
 
@@ -86,6 +87,7 @@ impl<N: Number> Epochs<N> {
             weights: empty.clone(),
             scratch: empty,
             column_sums: vec![N::ZERO; miners],
+            parts: vec![N::ZERO; miners],
             scratch_of_median: Scratch::default(),
         }
     }
@@ -160,7 +162,7 @@ impl<N: Number> Epochs<N> {
     fn take_weights(&mut self, weights: &Matrix<N>) {
         for row in 0..weights.rows() {
             let source = weights.row(row);
-            let sum = source.iter().fold(N::ZERO, |sum, w| sum + *w);
+            let sum = sum(source, source, |weight, _| weight);
             for (cell, weight) in self.weights.row_mut(row).iter_mut().zip(source) {
                 *cell = weight.over(sum);
             }
@@ -172,13 +174,10 @@ impl<N: Number> Epochs<N> {
         let Decision { consensus, incentive, validator_trust, .. } = &mut self.decision;
         incentive.fill(N::ZERO);
         for (row, trust) in validator_trust.iter_mut().enumerate() {
-            *trust = N::ZERO;
-            let share = stake[row];
-            for ((weight, limit), rank) in self.weights.row(row).iter().zip(&*consensus).zip(&mut *incentive)
-            {
-                let clipped = weight.min(*limit);
-                *trust = *trust + clipped;
-                *rank = *rank + share * clipped;
+            let (share, weights) = (stake[row], self.weights.row(row));
+            *trust = sum(weights, consensus, |weight, limit| weight.min(limit));
+            for ((weight, limit), rank) in weights.iter().zip(&*consensus).zip(&mut *incentive) {
+                *rank = *rank + share * weight.min(*limit);
             }
         }
         normalize(incentive);
@@ -213,7 +212,7 @@ impl<N: Number> Epochs<N> {
         }
         bonds::normalize_columns(&mut self.bonds, &mut self.column_sums);
         for (row, dividend) in self.decision.dividends.iter_mut().enumerate() {
-            *dividend = dot(self.bonds.row(row), &self.decision.incentive);
+            *dividend = sum(self.bonds.row(row), &self.decision.incentive, |bond, part| bond * part);
         }
         normalize(&mut self.decision.dividends);
         bonds::upscale_columns(&mut self.bonds, &mut self.column_sums);
@@ -225,16 +224,28 @@ impl<N: Number> Epochs<N> {
         bonds::sum_columns(&self.bonds, &mut self.column_sums);
         let Decision { incentive, dividends, .. } = &mut self.decision;
         for ((row, dividend), share) in dividends.iter_mut().enumerate().zip(stake) {
-            let bonds = self.bonds.row(row).iter().zip(&self.column_sums).zip(&*incentive);
-            let total = bonds.fold(N::ZERO, |sum, ((bond, all), part)| sum + bond.over(*all) * *part);
-            *dividend = total * *share;
+            for ((part, bond), all) in self.parts.iter_mut().zip(self.bonds.row(row)).zip(&self.column_sums) {
+                *part = bond.over(*all);
+            }
+            *dividend = sum(&self.parts, incentive, |part, incentive| part * incentive) * *share;
         }
         normalize(dividends);
     }
 }
 
-fn dot<N: Number>(left: &[N], right: &[N]) -> N {
-    left.iter().zip(right).fold(N::ZERO, |sum, (a, b)| sum + *a * *b)
+/// The sum of a term for each pair. Four sums side by side do not wait for each other.
+fn sum<N: Number>(left: &[N], right: &[N], term: impl Fn(N, N) -> N) -> N {
+    let mut lanes = [N::ZERO; 4];
+    let (mut lefts, mut rights) = (left.chunks_exact(4), right.chunks_exact(4));
+    for (left, right) in lefts.by_ref().zip(rights.by_ref()) {
+        for (lane, (left, right)) in lanes.iter_mut().zip(left.iter().zip(right)) {
+            *lane = *lane + term(*left, *right);
+        }
+    }
+    for (left, right) in lefts.remainder().iter().zip(rights.remainder()) {
+        lanes[0] = lanes[0] + term(*left, *right);
+    }
+    (lanes[0] + lanes[1]) + (lanes[2] + lanes[3])
 }
 
 /// Brings a vector to a sum of one; one that sums to zero stays as it is.
