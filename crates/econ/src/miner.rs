@@ -75,7 +75,6 @@ pub struct Mined {
     /// Tokens a day: all of them, a subnet's, and its parts.
     pub emission: Emission,
     /// Tokens a day of each rank, the best first.
-    #[serde(skip)]
     pub ranks: Vec<Decimal>,
     /// Tokens a day of the average, the first and the median slot.
     pub tokens: Slots,

@@ -164,6 +164,13 @@ impl Tariff {
                 TARIFF.check_in(row.usd_per_kwh.0, format!("the tariff of {}", row.region))?;
                 let value = format!("{} usd/kWh", row.usd_per_kwh.0.normalize());
                 figures.cite(format!("electricity, {}", row.region), value, &row.provenance());
+                let others =
+                    catalogue.tariffs.iter().filter(|other| other.region == row.region && *other != row);
+                for other in others {
+                    let value = format!("{} usd/kWh", other.usd_per_kwh.0.normalize());
+                    let what = format!("electricity, {} (shown, not reckoned with)", other.region);
+                    figures.cite(what, value, &other.provenance());
+                }
                 Ok(row.usd_per_kwh)
             }
         }

@@ -252,6 +252,12 @@ impl Answer for Rates {
             "What a market pays is after its fee, and counts all hours of the clock: at 60 % busy an hour brings 0.6 of the rate. It reaches a tier when the paid hours do, at that utilization.".to_owned(),
             "What is worth somebody's time is a feeling that the source reports, not a cost.".to_owned(),
         ];
+        let mut unrented: Vec<&str> = self.tiers.iter().map(|rate| rate.hardware.as_str()).collect();
+        unrented.dedup();
+        unrented.retain(|name| self.markets.iter().all(|income| income.hardware != *name));
+        if !unrented.is_empty() {
+            notes.push(format!("No rental market with a price for: {}.", unrented.join(", ")));
+        }
         let without_fee = self.markets.iter().filter(|income| income.fee_rate.is_none());
         let mut names: Vec<&str> = without_fee.map(|income| income.market.as_str()).collect();
         names.sort_unstable();
@@ -343,7 +349,7 @@ impl Rates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drawn::drawn;
+    use crate::{drawn::drawn, wild};
     use rust_decimal::dec;
 
     fn of(hardware: &str) -> Question {
@@ -352,7 +358,7 @@ mod tests {
     }
 
     fn ask_embedded(question: &Question) -> Result<Rates, QuestionError> {
-        ask(question, &Catalogue::embedded().unwrap())
+        ask(question, &wild::EMBEDDED)
     }
 
     #[test]
@@ -427,6 +433,8 @@ mod tests {
     fn every_machine_of_the_catalogue_has_its_three_tiers() {
         let rates = ask_embedded(&Question::default()).unwrap();
         assert_eq!(rates.tiers.len(), 3 * 7);
+        let told = "No rental market with a price for: Mac Studio M2 Ultra, MacBook Pro M4 Max, Mac Mini M4 Pro, MacBook Air M3.";
+        assert!(rates.notes().iter().any(|note| note == told), "{:?}", rates.notes());
         let felt = rates.tiers.iter().filter(|rate| rate.tier == Tier::WorthMyTime && rate.pay.is_some());
         assert_eq!(felt.count(), 4);
     }

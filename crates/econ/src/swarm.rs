@@ -439,7 +439,7 @@ mod tests {
     use proptest::{array, prelude::*};
 
     fn ask_embedded(question: &Question) -> Result<Swarm, QuestionError> {
-        ask(question, &Catalogue::embedded().unwrap())
+        ask(question, &wild::EMBEDDED)
     }
 
     #[test]

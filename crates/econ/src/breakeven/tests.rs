@@ -4,7 +4,7 @@ use proptest::{array, option, prelude::*};
 use rust_decimal::dec;
 
 fn ask_embedded(question: &Question) -> Result<BreakEven, QuestionError> {
-    ask(question, &Catalogue::embedded().unwrap())
+    ask(question, &wild::EMBEDDED)
 }
 
 fn of(hardware: &str) -> Question {
@@ -164,7 +164,7 @@ proptest! {
     }
 
     #[test]
-    fn at_the_tariff_where_it_breaks_even_the_pay_is_the_cost(pay_mills in 1_u32..100_000, idle in 0_u32..100) {
+    fn at_the_tariff_where_it_breaks_even_the_pay_is_the_cost(pay_mills in 1_u32..30_000, idle in 0_u32..100) {
         let question = Question {
             idle_watts: Some(idle.into()),
             pay: Some(Pay::UsdPerHour(Usd(Decimal::new(pay_mills.into(), 3)))),
@@ -174,7 +174,6 @@ proptest! {
         match machine.full_breaks_even.unwrap() {
             Threshold::Below(tariff) => {
                 let again = Question { tariff: Tariff::UsdPerKwh(tariff), ..question };
-                prop_assume!(tariff.0 <= dec!(100));
                 let cost = ask_embedded(&again).unwrap().machines.remove(0).full.unwrap().usd_per_hour;
                 let pay = Usd(Decimal::new(pay_mills.into(), 3));
                 prop_assert_eq!(cost.rounded(9), pay.rounded(9));

@@ -4,7 +4,7 @@ use proptest::{array, prelude::*};
 use rust_decimal::dec;
 
 fn ask_embedded(question: &Question) -> Result<Comparison, QuestionError> {
-    ask(question, &Catalogue::embedded().unwrap())
+    ask(question, &wild::EMBEDDED)
 }
 
 fn a100() -> Question {

@@ -3,7 +3,7 @@ use crate::{drawn::drawn, wild};
 use proptest::{array, collection, option, prelude::*};
 
 fn ask_embedded(question: &Question) -> Result<Mined, QuestionError> {
-    ask(question, &Catalogue::embedded().unwrap())
+    ask(question, &wild::EMBEDDED)
 }
 
 #[test]
