@@ -162,16 +162,20 @@ fn word(variant: &str, separator: char) -> String {
     word
 }
 
-/// Describes structs: all fields, with their types.
+/// Describes structs: all fields, with their types; behind a semicolon those that are left out when they say nothing.
 macro_rules! structs {
-    ($($name:ident { $($field:ident: $type:ty),* $(,)? })+) => {$(
+    ($($name:ident { $($field:ident: $type:ty),* $(; $($rare:ident: $rare_type:ty),*)? $(,)? })+) => {$(
         impl Shape for $name {
             fn shape(schemas: &mut Schemas) -> RefOr<Schema> {
                 // Never called: the compiler holds the list against the type.
-                let _ = |$name { $($field),* }: $name| { $(let _: $type = $field;)* };
+                let _ = |$name { $($field,)* $($($rare,)*)? }: $name| {
+                    $(let _: $type = $field;)*
+                    $($(let _: $rare_type = $rare;)*)?
+                };
                 schemas.named(stringify!($name), |schemas| {
                     let object = ObjectBuilder::new();
                     $(let object = with_field::<$type>(object, stringify!($field), schemas);)*
+                    $($(let object = object.property(stringify!($rare), <$rare_type>::shape(schemas));)*)?
                     object.into()
                 })
             }

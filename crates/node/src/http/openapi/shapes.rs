@@ -202,9 +202,9 @@ structs! {
     ReceiptBody {
         v: u32, venue: PublicKey, job: JobId, order: OrderId, buyer: PartyId, name: String, spec: Digest,
         module: Digest, profile: String, verification: Verification, placed_at_ms: TimeMs, settled_at_ms: TimeMs,
-        position: u64, rules_version: u32, outcome: JobOutcome, budget_msat: Msat, venue_paid_msat: Msat,
-        min_bond_msat: Option<Msat>, paid_msat: Msat, refunded_msat: Msat, leases: Vec<LeaseReceipt>,
-        tasks: Vec<TaskReceipt>,
+        position: u64, rules_version: u32, outcome: JobOutcome, budget_msat: Msat, paid_msat: Msat,
+        refunded_msat: Msat, leases: Vec<LeaseReceipt>, tasks: Vec<TaskReceipt>;
+        venue_paid_msat: Msat, min_bond_msat: Option<Msat>
     }
     LeaseReceipt {
         lease: LeaseId, machine: MachineId, party: PartyId, class: Name, rate: Rate, is_audit: bool,
