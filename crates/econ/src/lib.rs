@@ -14,8 +14,6 @@ pub mod checkpoint;
 pub mod compare;
 pub mod cost;
 pub mod date;
-#[cfg(test)]
-mod drawn;
 pub mod energy;
 pub mod mechanism;
 pub mod miner;
@@ -24,6 +22,7 @@ pub mod price_policy;
 pub mod question;
 pub mod rates;
 pub mod rent_or_mine;
+pub mod simulate;
 pub mod swarm;
 #[cfg(test)]
 mod wild;
