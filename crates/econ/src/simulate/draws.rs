@@ -58,7 +58,11 @@ impl Draws {
             if root <= 0.0 {
                 continue;
             }
-            if libm::log(self.uniform()) < 0.5 * normal * normal + d - d * cube + d * libm::log(cube) {
+            let (uniform, square) = (self.uniform(), normal * normal);
+            // Accepts nearly always, without a logarithm; what it accepts, the line after it would, too.
+            if uniform < 1.0 - 0.0331 * square * square
+                || libm::log(uniform) < 0.5 * square + d - d * cube + d * libm::log(cube)
+            {
                 return d * cube;
             }
         }
