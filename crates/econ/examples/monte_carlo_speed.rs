@@ -7,7 +7,7 @@
 //!
 //! The second command runs the same model in numpy and compares both. Prints one JSON object.
 
-use econ::simulate::{Conversion, Model, Payout};
+use econ::simulate::model::{Conversion, Model, Payout};
 use std::time::{Duration, Instant};
 
 /// Each case is run this often; the median counts.

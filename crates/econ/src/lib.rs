@@ -22,6 +22,7 @@ pub mod price_policy;
 pub mod question;
 pub mod rates;
 pub mod rent_or_mine;
+pub mod report;
 pub mod simulate;
 pub mod swarm;
 #[cfg(test)]

@@ -1,74 +1,97 @@
 //! What a provider's next months may bring: thousands of paths drawn at random, and what most of them have in common.
 
 mod draws;
-mod model;
+pub mod model;
 mod outcome;
 
 use crate::{
     answer::{Answer, Cell, Figures, Table},
-    catalogue::{Catalogue, MarketPrice, Row, Unknown},
+    catalogue::{Catalogue, MarketPrice, Row},
     money::Usd,
+    question::{self, Quantity, QuestionError, Tariff},
 };
-pub use model::{Conversion, Halving, Model, Payout};
+pub use model::{Conversion, Model};
 pub use outcome::{Breakdown, Outcome, Payback, Quantiles};
 use rust_decimal::{
-    Decimal,
+    Decimal, dec,
     prelude::{FromPrimitive, ToPrimitive},
 };
 use serde::Serialize;
-use std::ops::RangeInclusive;
 
-/// What is asked. What is left out comes from the catalogue, or is 0 where a comment says so.
+/// What is asked. What is left out comes from the catalogue, or is what a comment says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Question {
     /// A machine of the catalogue: its draw and its price. Without it, `watts` and `hardware_usd` must be given.
     pub hardware: Option<String>,
     /// The accelerator under which markets rent it: `RTX-4090`. Absent: the one that the hardware's id begins with.
     pub gpu: Option<String>,
-    /// Where power is bought: a region of the catalogue.
-    pub region: String,
-    /// Price of power, 0 to 10 $/kWh, instead of the region's.
-    pub tariff_usd_per_kwh: Option<f64>,
-    /// By what fraction power gets dearer each year, -0.9 to 10.
-    pub tariff_drift_per_year: f64,
-    /// Draw while it earns, 0.1 to 100 000 W, instead of the hardware's.
-    pub watts: Option<f64>,
-    /// Draw while it waits, 0 to 100 000 W; 0 when it sleeps.
-    pub idle_watts: f64,
-    /// What the hardware costs, 0 to 10 000 000 $, instead of the catalogue's price; 0 for hardware that is there already.
-    pub hardware_usd: Option<f64>,
+    /// What electricity costs.
+    pub tariff: Tariff,
+    /// By what fraction electricity gets dearer each year, from -0.9 to 10.
+    pub tariff_drift: Decimal,
+    /// Draw while it earns, from 0.1 to 1,000,000 W, instead of the hardware's.
+    pub watts: Option<Decimal>,
+    /// Draw while it waits, from 0 W; 0 when it sleeps.
+    pub idle_watts: Decimal,
+    /// What the hardware costs, instead of the catalogue's price; 0 for hardware that is there already.
+    pub hardware_usd: Option<Usd>,
     /// What the hardware is sold for at the end, at most its price. Absent: it loses its price evenly over its life.
-    pub residual_usd: Option<f64>,
-    /// What renters pay for an hour, 0 to 10 000 $. Absent: the lowest typical price among the markets of the catalogue.
-    pub price_usd_per_hour: Option<f64>,
-    /// What the market keeps, 0 to 0.99. Absent: the fee of the market whose price is taken, else 0.
-    pub fee_rate: Option<f64>,
-    /// By what fraction the price changes each year, as expected, -0.99 to 10.
-    pub price_drift_per_year: f64,
-    /// Volatility of the price, 0 to 3 a year.
-    pub price_volatility_per_year: f64,
+    pub residual_usd: Option<Usd>,
+    /// What renters pay for an hour, to 1,000,000 $. Absent: the lowest typical price among the catalogue's markets.
+    pub usd_per_hour: Option<Usd>,
+    /// What the market keeps, from 0 to 1. Absent: the fee of the market whose price is taken, else 0.
+    pub fee_rate: Option<Decimal>,
+    /// By what fraction the price is expected to change in a year, from -0.99 to 10.
+    pub price_drift: Decimal,
+    /// Volatility of the price: the standard deviation of its logarithm after a year, from 0 to 3.
+    pub price_volatility: Decimal,
     /// When pay is halved for good.
     pub halving: Option<Halving>,
-    /// Mean share of the hours that earn, 0.01 to 0.99. Absent: the middle of the catalogue's range.
-    pub utilization: Option<f64>,
-    /// How closely months keep to that mean, 2 to 1000.
-    pub utilization_concentration: f64,
-    /// Fixed costs, 0 to 1 000 000 $ a month.
-    pub fixed_usd_per_month: f64,
-    /// Failures, 0 to 24 a year.
-    pub failures_per_year: f64,
-    /// What a repair costs, 0 to 1 000 000 $.
-    pub repair_usd: f64,
-    /// How long a repair takes, 0 to 365 days.
-    pub downtime_days: f64,
-    /// What the provider is paid in. Token: drift -0.99 to 10 a year, volatility 0 to 3 a year.
+    /// Mean share of the hours that earn, from 0.01 to 0.99. Absent: the middle of the catalogue's range.
+    pub utilization: Option<Decimal>,
+    /// How closely months keep to that mean, from 2 to 1000.
+    pub utilization_concentration: Decimal,
+    /// What is paid each month come what may.
+    pub fixed_usd_per_month: Usd,
+    /// Failures, from 0 to 24 a year.
+    pub failures_per_year: Decimal,
+    /// What a repair costs.
+    pub repair_usd: Usd,
+    /// How long a repair takes, from 0 to 365 days.
+    pub downtime_days: Decimal,
+    /// What the provider is paid in.
     pub payout: Payout,
-    /// How many months to look ahead, 1 to 120.
+    /// How many months to look ahead, from 1 to 120.
     pub months: u32,
-    /// How many paths to draw, 100 to 100 000.
+    /// How many paths to draw, from 100 to 100,000.
     pub paths: u32,
     /// The seed: the same question with the same seed has the same answer.
     pub seed: u64,
+}
+
+/// A cut of pay by half, for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Halving {
+    /// The first month that pays half, from 1 to 120.
+    pub month: u32,
+    /// How likely it comes at all, from 0 to 1.
+    pub probability: Decimal,
+}
+
+/// What the provider is paid in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payout {
+    /// Dollars, or something that keeps its value in dollars.
+    Dollars,
+    /// A network's token.
+    Token {
+        /// By what fraction its price is expected to change in a year, from -0.99 to 10.
+        drift: Decimal,
+        /// Volatility of its price: the standard deviation of its logarithm after a year, from 0 to 3.
+        volatility: Decimal,
+        /// What the provider does with it.
+        conversion: Conversion,
+    },
 }
 
 impl Default for Question {
@@ -78,53 +101,29 @@ impl Default for Question {
         Question {
             hardware: Some("rtx4090-system".into()),
             gpu: None,
-            region: "US average residential".into(),
-            tariff_usd_per_kwh: None,
-            tariff_drift_per_year: 0.0,
+            tariff: Tariff::default(),
+            tariff_drift: Decimal::ZERO,
             watts: None,
-            idle_watts: 0.0,
+            idle_watts: Decimal::ZERO,
             hardware_usd: None,
             residual_usd: None,
-            price_usd_per_hour: None,
+            usd_per_hour: None,
             fee_rate: None,
-            price_drift_per_year: 0.0,
-            price_volatility_per_year: 0.4,
+            price_drift: Decimal::ZERO,
+            price_volatility: dec!(0.4),
             halving: None,
             utilization: None,
-            utilization_concentration: 20.0,
-            fixed_usd_per_month: 0.0,
-            failures_per_year: 0.5,
-            repair_usd: 150.0,
-            downtime_days: 7.0,
+            utilization_concentration: dec!(20),
+            fixed_usd_per_month: Usd::ZERO,
+            failures_per_year: dec!(0.5),
+            repair_usd: Usd(dec!(150)),
+            downtime_days: dec!(7),
             payout: Payout::Dollars,
             months: 12,
             paths: 10_000,
             seed: 1,
         }
     }
-}
-
-/// Why there is no answer.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum QuestionError {
-    /// A name that the catalogue does not have.
-    #[error(transparent)]
-    Unknown(#[from] Unknown),
-    /// A number out of its range.
-    #[error("{what} is {given}; it must lie between {low} and {high}")]
-    OutOfRange {
-        /// Which.
-        what: &'static str,
-        /// What was given.
-        given: f64,
-        /// The lowest accepted.
-        low: f64,
-        /// The highest accepted.
-        high: f64,
-    },
-    /// Neither given nor in the catalogue.
-    #[error("{0}")]
-    Missing(String),
 }
 
 /// The answer: the model as it was run, and what came of it.
@@ -145,7 +144,7 @@ pub struct Simulation {
 
 /// Runs the model with what is given and, where nothing is, with what the catalogue has.
 pub fn ask(question: &Question, catalogue: &Catalogue) -> Result<Simulation, QuestionError> {
-    in_range("the number of paths", question.paths.into(), 100.0..=100_000.0)?;
+    PATHS.check(question.paths.into())?;
     let mut inputs = Inputs { question, catalogue, figures: Figures::default(), choices: Vec::new() };
     let model = inputs.model()?;
     let outcome = model.run(question.paths, question.seed);
@@ -154,11 +153,20 @@ pub fn ask(question: &Question, catalogue: &Catalogue) -> Result<Simulation, Que
     Ok(Simulation { machine, seed: question.seed, model, outcome, figures, choices })
 }
 
-fn in_range(what: &'static str, given: f64, range: RangeInclusive<f64>) -> Result<f64, QuestionError> {
-    if range.contains(&given) {
-        return Ok(given);
-    }
-    Err(QuestionError::OutOfRange { what, given, low: *range.start(), high: *range.end() })
+const MONTHS: Quantity = quantity("the number of months", "", dec!(1), dec!(120));
+const PATHS: Quantity = quantity("the number of paths", "", dec!(100), dec!(100_000));
+const DRIFT: Quantity =
+    quantity("the drift", " a year (a fraction: -0.3 is 30 % less)", dec!(-0.99), dec!(10));
+const TARIFF_DRIFT: Quantity = quantity("the drift of the tariff", " a year", dec!(-0.9), dec!(10));
+const VOLATILITY: Quantity = quantity("the volatility", " a year", dec!(0), dec!(3));
+const MEAN: Quantity =
+    quantity("the mean utilization", " (a fraction: 0.45 is 45 %)", dec!(0.01), dec!(0.99));
+const CONCENTRATION: Quantity = quantity("the concentration of utilization", "", dec!(2), dec!(1000));
+const FAILURES: Quantity = quantity("the failures", " a year", dec!(0), dec!(24));
+const DOWNTIME: Quantity = quantity("the time of a repair", " days", dec!(0), dec!(365));
+
+const fn quantity(name: &'static str, unit: &'static str, least: Decimal, most: Decimal) -> Quantity {
+    Quantity { name, unit, least, most }
 }
 
 /// A question on its way to a model.
@@ -172,94 +180,68 @@ struct Inputs<'q> {
 impl<'q> Inputs<'q> {
     fn model(&mut self) -> Result<Model, QuestionError> {
         let question = self.question;
-        let months = in_range("the number of months", question.months.into(), 1.0..=120.0)?;
+        MONTHS.check(question.months.into())?;
         let (watts, hardware_usd) = self.machine()?;
-        let (price_usd_per_hour, fee_rate) = self.price()?;
-        let residual_usd = self.residual(hardware_usd, months)?;
-        let halving = question.halving.map(checked_halving).transpose()?;
+        let (usd_per_hour, fee_rate) = self.price()?;
+        let tariff = question.tariff.resolve(self.catalogue, &mut self.figures)?;
+        let dollars = |what, amount: Usd| question::PRICE.check_in(amount.0, what).map(float);
         Ok(Model {
             months: question.months,
-            price_usd_per_hour,
-            price_drift_per_year: in_range("the price drift", question.price_drift_per_year, -0.99..=10.0)?,
-            price_volatility_per_year: in_range(
-                "the price volatility",
-                question.price_volatility_per_year,
-                0.0..=3.0,
-            )?,
-            halving,
-            fee_rate,
-            utilization_mean: self.utilization()?,
-            utilization_concentration: in_range(
-                "the concentration of utilization",
-                question.utilization_concentration,
-                2.0..=1000.0,
-            )?,
-            watts,
-            idle_watts: in_range("the idle draw in watts", question.idle_watts, 0.0..=100_000.0)?,
-            tariff_usd_per_kwh: self.tariff()?,
-            tariff_drift_per_year: in_range(
-                "the drift of the tariff",
-                question.tariff_drift_per_year,
-                -0.9..=10.0,
-            )?,
-            fixed_usd_per_month: in_range("fixed costs", question.fixed_usd_per_month, 0.0..=1e6)?,
-            failures_per_year: in_range("failures per year", question.failures_per_year, 0.0..=24.0)?,
-            repair_usd: in_range("the cost of a repair", question.repair_usd, 0.0..=1e6)?,
-            downtime_days: in_range("the days of a repair", question.downtime_days, 0.0..=365.0)?,
-            hardware_usd,
-            residual_usd,
+            price_usd_per_hour: float(usd_per_hour),
+            price_drift_per_year: float(DRIFT.check_in(question.price_drift, "the drift of the price")?),
+            price_volatility_per_year: float(VOLATILITY.check(question.price_volatility)?),
+            halving: question.halving.map(checked_halving).transpose()?,
+            fee_rate: float(fee_rate),
+            utilization_mean: float(self.utilization()?),
+            utilization_concentration: float(CONCENTRATION.check(question.utilization_concentration)?),
+            watts: float(watts),
+            idle_watts: float(question::IDLE_WATTS.check(question.idle_watts)?),
+            tariff_usd_per_kwh: float(tariff.0),
+            tariff_drift_per_year: float(TARIFF_DRIFT.check(question.tariff_drift)?),
+            fixed_usd_per_month: dollars("what is paid each month", question.fixed_usd_per_month)?,
+            failures_per_year: float(FAILURES.check(question.failures_per_year)?),
+            repair_usd: dollars("the cost of a repair", question.repair_usd)?,
+            downtime_days: float(DOWNTIME.check(question.downtime_days)?),
+            hardware_usd: float(hardware_usd),
+            residual_usd: float(self.residual(hardware_usd)?),
             payout: checked_payout(question.payout)?,
         })
     }
 
-    /// Draw and price of the machine.
-    fn machine(&mut self) -> Result<(f64, f64), QuestionError> {
-        let question = self.question;
+    /// Draw in watts and price in dollars of the machine.
+    fn machine(&mut self) -> Result<(Decimal, Decimal), QuestionError> {
+        let (question, figures) = (self.question, &mut self.figures);
         let row = question.hardware.as_deref().map(|id| self.catalogue.hardware(id)).transpose()?;
-        let given = |what: &str| {
-            QuestionError::Missing(format!("name a machine of the catalogue, or give its {what}"))
+        let missing = |missing| QuestionError::Missing {
+            missing,
+            because: "because no machine of the catalogue is named",
         };
-        let watts = match (question.watts, row) {
-            (Some(watts), _) => self.given("draw", watts, "W"),
+        let watts = match (question::given(question::WATTS, question.watts, figures)?, row) {
+            (Some(watts), _) => watts,
             (None, Some(row)) => {
-                self.figures.cite(&row.name, format!("{} W", row.train_watts), &row.provenance());
-                float(row.train_watts)
+                figures.cite(&row.name, format!("{} W", row.train_watts), &row.provenance());
+                question::WATTS.check(row.train_watts)?
             }
-            (None, None) => return Err(given("draw in watts")),
+            (None, None) => return Err(missing("the power")),
         };
-        let hardware_usd = match (question.hardware_usd, row) {
-            (Some(usd), _) => self.given("price of the hardware", usd, "usd"),
+        let given = question.hardware_usd.map(|usd| usd.0);
+        let hardware_usd = match (question::given(question::PRICE, given, figures)?, row) {
+            (Some(usd), _) => usd,
             (None, Some(row)) => {
-                self.figures.cite(&row.name, format!("{} usd", row.price_usd.0), &row.provenance());
-                float(row.price_usd.0)
+                figures.cite(&row.name, format!("{} usd", row.price_usd.0), &row.provenance());
+                question::PRICE.check(row.price_usd.0)?
             }
-            (None, None) => return Err(given("price")),
+            (None, None) => return Err(missing("the price of the hardware")),
         };
-        let watts = in_range("the draw in watts", watts, 0.1..=100_000.0)?;
-        Ok((watts, in_range("the price of the hardware", hardware_usd, 0.0..=1e7)?))
+        Ok((watts, hardware_usd))
     }
 
-    fn tariff(&mut self) -> Result<f64, QuestionError> {
-        let tariff = match self.question.tariff_usd_per_kwh {
-            Some(tariff) => self.given("tariff", tariff, "usd/kWh"),
-            None => {
-                let row = self.catalogue.tariff(&self.question.region)?;
-                self.figures.cite(
-                    format!("power, {}", row.region),
-                    format!("{} usd/kWh", row.usd_per_kwh.0),
-                    &row.provenance(),
-                );
-                float(row.usd_per_kwh.0)
-            }
-        };
-        in_range("the tariff in $/kWh", tariff, 0.0..=10.0)
-    }
-
-    /// Price of an hour and what the market keeps.
-    fn price(&mut self) -> Result<(f64, f64), QuestionError> {
+    /// Price of an hour in dollars, and what the market keeps.
+    fn price(&mut self) -> Result<(Decimal, Decimal), QuestionError> {
         let question = self.question;
-        let (price, fee) = match question.price_usd_per_hour {
-            Some(price) => (self.given("price of an hour", price, "usd/h"), None),
+        let given = question.usd_per_hour.map(|usd| usd.0);
+        let (price, fee) = match question::given(question::USD_PER_HOUR, given, &mut self.figures)? {
+            Some(price) => (price, None),
             None => {
                 let row = self.lowest_market_price()?;
                 let value = format!("{} usd/h", row.typical().0);
@@ -268,17 +250,14 @@ impl<'q> Inputs<'q> {
                     "The price is the typical one at {}, the lowest among the markets of the catalogue.",
                     row.network
                 ));
-                (float(row.typical().0), row.fee_rate.map(float))
+                (question::USD_PER_HOUR.check(row.typical().0)?, row.fee_rate)
             }
         };
-        let fee_rate = match question.fee_rate {
-            Some(rate) => self.given("fee", rate, "of the price"),
-            None => fee.unwrap_or(0.0),
+        let fee_rate = match question::given(question::FRACTION, question.fee_rate, &mut self.figures)? {
+            Some(rate) => rate,
+            None => question::FRACTION.check_in(fee.unwrap_or_default(), "the fee of the market")?,
         };
-        Ok((
-            in_range("the price of an hour", price, 0.0..=10_000.0)?,
-            in_range("the fee", fee_rate, 0.0..=0.99)?,
-        ))
+        Ok((price, fee_rate))
     }
 
     fn lowest_market_price(&self) -> Result<&'q MarketPrice, QuestionError> {
@@ -286,56 +265,53 @@ impl<'q> Inputs<'q> {
         let of_hardware = || question.hardware.as_deref().and_then(|id| id.split('-').next());
         let gpu = question.gpu.as_deref().or_else(of_hardware).unwrap_or_default();
         let lowest = self.catalogue.market_prices_of(gpu).min_by_key(|row| row.typical());
-        lowest.ok_or_else(|| {
-            let name = if gpu.is_empty() { "this machine" } else { gpu };
-            QuestionError::Missing(format!(
-                "no market of the catalogue rents {name}: give the price of an hour"
-            ))
+        lowest.ok_or(QuestionError::Missing {
+            missing: "the price of an hour",
+            because: "because no market of the catalogue rents out this machine",
         })
     }
 
-    fn residual(&mut self, hardware_usd: f64, months: f64) -> Result<f64, QuestionError> {
-        if let Some(residual) = self.question.residual_usd {
-            let residual = self.given("resale value", residual, "usd");
-            return in_range("the resale value", residual, 0.0..=hardware_usd);
+    /// What the hardware is sold for in the end.
+    fn residual(&mut self, hardware_usd: Decimal) -> Result<Decimal, QuestionError> {
+        if let Some(Usd(residual)) = self.question.residual_usd {
+            quantity("the residual value", " $", Decimal::ZERO, hardware_usd).check(residual)?;
+            self.figures.given("residual value", format!("{residual} $"));
+            return Ok(residual);
         }
-        if hardware_usd == 0.0 {
-            return Ok(0.0);
+        if hardware_usd.is_zero() {
+            return Ok(Decimal::ZERO);
         }
         let life_years = self.catalogue.assumption("hardware_life", &mut self.figures)?;
-        Ok(hardware_usd * (1.0 - months / (12.0 * float(life_years))).max(0.0))
+        let life_months = question::LIFE_YEARS.check(life_years)? * dec!(12);
+        let share_left = Decimal::ONE - Decimal::from(self.question.months) / life_months;
+        Ok(hardware_usd * share_left.max(Decimal::ZERO))
     }
 
-    fn utilization(&mut self) -> Result<f64, QuestionError> {
-        let mean = match self.question.utilization {
-            Some(mean) => self.given("utilization", mean, "of the hours"),
-            None => {
-                let low = self.catalogue.assumption("marketplace_utilization_low", &mut self.figures)?;
-                let high = self.catalogue.assumption("marketplace_utilization_high", &mut self.figures)?;
-                float((low + high) / Decimal::TWO)
-            }
-        };
-        in_range("the mean utilization", mean, 0.01..=0.99)
-    }
-
-    fn given(&mut self, what: &str, value: f64, unit: &str) -> f64 {
-        self.figures.given(what, format!("{value} {unit}"));
-        value
+    fn utilization(&mut self) -> Result<Decimal, QuestionError> {
+        if let Some(mean) = question::given(MEAN, self.question.utilization, &mut self.figures)? {
+            return Ok(mean);
+        }
+        let low = self.catalogue.assumption("marketplace_utilization_low", &mut self.figures)?;
+        let high = self.catalogue.assumption("marketplace_utilization_high", &mut self.figures)?;
+        MEAN.check((MEAN.check(low)? + MEAN.check(high)?) / Decimal::TWO)
     }
 }
 
-fn checked_halving(halving: Halving) -> Result<Halving, QuestionError> {
-    in_range("the month of the halving", halving.month.into(), 1.0..=120.0)?;
-    in_range("the probability of the halving", halving.probability, 0.0..=1.0)?;
-    Ok(halving)
+fn checked_halving(halving: Halving) -> Result<model::Halving, QuestionError> {
+    MONTHS.check_in(halving.month.into(), "the month of the halving")?;
+    let probability = question::FRACTION.check_in(halving.probability, "the probability of the halving")?;
+    Ok(model::Halving { month: halving.month, probability: float(probability) })
 }
 
-fn checked_payout(payout: Payout) -> Result<Payout, QuestionError> {
-    if let Payout::Token { drift_per_year, volatility_per_year, .. } = payout {
-        in_range("the drift of the token", drift_per_year, -0.99..=10.0)?;
-        in_range("the volatility of the token", volatility_per_year, 0.0..=3.0)?;
-    }
-    Ok(payout)
+fn checked_payout(payout: Payout) -> Result<model::Payout, QuestionError> {
+    Ok(match payout {
+        Payout::Dollars => model::Payout::Dollars,
+        Payout::Token { drift, volatility, conversion } => model::Payout::Token {
+            drift_per_year: float(DRIFT.check_in(drift, "the drift of the token")?),
+            volatility_per_year: float(VOLATILITY.check_in(volatility, "the volatility of the token")?),
+            conversion,
+        },
+    })
 }
 
 /// A figure of the catalogue as a float; they are far from the ends of what a float holds.
@@ -470,7 +446,7 @@ impl Answer for Simulation {
                 halving.month, halving.probability
             ));
         }
-        if let Payout::Token { drift_per_year, volatility_per_year, conversion } = model.payout {
+        if let model::Payout::Token { drift_per_year, volatility_per_year, conversion } = model.payout {
             let what = match conversion {
                 Conversion::Daily => "sold each day",
                 Conversion::Held => "held and valued at each month's end",

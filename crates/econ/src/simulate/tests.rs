@@ -14,13 +14,13 @@ fn few() -> Question {
     Question { paths: 200, ..Question::default() }
 }
 
-fn token(volatility_per_year: f64, conversion: Conversion) -> Payout {
-    Payout::Token { drift_per_year: 0.0, volatility_per_year, conversion }
+fn token(volatility: Decimal, conversion: Conversion) -> Payout {
+    Payout::Token { drift: Decimal::ZERO, volatility, conversion }
 }
 
 #[test]
 fn a_seed_has_the_same_answer_on_every_platform() {
-    let question = Question { payout: token(0.9, Conversion::Daily), ..few() };
+    let question = Question { payout: token(dec!(0.9), Conversion::Daily), ..few() };
     let net = simulate(&question).outcome.net();
     let bits = [13875614460494383347, 13872499822018339848, 4639206019787867059];
     assert_eq!([net.p5, net.p50, net.p95].map(f64::to_bits), bits, "{net:?}");
@@ -31,16 +31,16 @@ fn a_seed_has_the_same_answer_on_every_platform() {
 #[test]
 fn without_chance_the_median_is_the_sum_by_hand() {
     let question = Question {
-        watts: Some(450.0),
-        tariff_usd_per_kwh: Some(0.16),
-        hardware_usd: Some(2400.0),
-        residual_usd: Some(1200.0),
-        price_usd_per_hour: Some(0.40),
-        fee_rate: Some(0.15),
-        utilization: Some(0.5),
-        utilization_concentration: 1000.0,
-        price_volatility_per_year: 0.0,
-        failures_per_year: 0.0,
+        watts: Some(dec!(450)),
+        tariff: Tariff::UsdPerKwh(Usd(dec!(0.16))),
+        hardware_usd: Some(Usd(dec!(2400))),
+        residual_usd: Some(Usd(dec!(1200))),
+        usd_per_hour: Some(Usd(dec!(0.40))),
+        fee_rate: Some(dec!(0.15)),
+        utilization: Some(dec!(0.5)),
+        utilization_concentration: dec!(1000),
+        price_volatility: Decimal::ZERO,
+        failures_per_year: Decimal::ZERO,
         paths: 20_000,
         ..Question::default()
     };
@@ -53,7 +53,7 @@ fn without_chance_the_median_is_the_sum_by_hand() {
 
 #[test]
 fn a_certain_halving_in_the_first_month_halves_what_renters_pay() {
-    let halving = Some(Halving { month: 1, probability: 1.0 });
+    let halving = Some(Halving { month: 1, probability: Decimal::ONE });
     // One draw decides whether it comes, so the other draws of the two runs are not the same.
     let (whole, half) =
         (simulate(&Question::default()), simulate(&Question { halving, ..Question::default() }));
@@ -65,7 +65,7 @@ fn a_certain_halving_in_the_first_month_halves_what_renters_pay() {
 fn a_token_that_does_not_move_is_as_good_as_dollars() {
     let dollars = simulate(&few()).outcome;
     for conversion in [Conversion::Daily, Conversion::Held] {
-        let tokens = simulate(&Question { payout: token(0.0, conversion), ..few() }).outcome;
+        let tokens = simulate(&Question { payout: token(Decimal::ZERO, conversion), ..few() }).outcome;
         for (a, b) in [(tokens.net().p5, dollars.net().p5), (tokens.net().p95, dollars.net().p95)] {
             assert!((a - b).abs() < 1e-9, "{conversion:?}: {a} {b}");
         }
@@ -75,7 +75,9 @@ fn a_token_that_does_not_move_is_as_good_as_dollars() {
 #[test]
 fn holding_a_volatile_token_widens_the_fan() {
     let width = |conversion| {
-        let net = simulate(&Question { payout: token(1.0, conversion), ..Question::default() }).outcome.net();
+        let net = simulate(&Question { payout: token(Decimal::ONE, conversion), ..Question::default() })
+            .outcome
+            .net();
         net.p95 - net.p5
     };
     let (daily, held) = (width(Conversion::Daily), width(Conversion::Held));
@@ -96,40 +98,28 @@ fn a_path_does_not_depend_on_how_many_others_there_are() {
 #[test]
 fn inputs_out_of_range_are_refused_with_the_range() {
     let cases = [
-        (
-            Question { utilization: Some(1.3), ..few() },
-            "the mean utilization is 1.3; it must lie between 0.01 and 0.99",
-        ),
-        (
-            Question { utilization: Some(0.0), ..few() },
-            "the mean utilization is 0; it must lie between 0.01 and 0.99",
-        ),
-        (
-            Question { watts: Some(-5.0), ..few() },
-            "the draw in watts is -5; it must lie between 0.1 and 100000",
-        ),
-        (
-            Question { idle_watts: f64::NAN, ..few() },
-            "the idle draw in watts is NaN; it must lie between 0 and 100000",
-        ),
-        (Question { months: 0, ..few() }, "the number of months is 0; it must lie between 1 and 120"),
-        (
-            Question { residual_usd: Some(9e3), ..few() },
-            "the resale value is 9000; it must lie between 0 and 2500",
-        ),
-        (
-            Question { region: "Texsa".into(), ..few() },
-            "the catalogue has no region `Texsa`; did you mean `Texas`?",
-        ),
-        (
-            Question { hardware: Some("mac-mini-m4-pro".into()), ..few() },
-            "no market of the catalogue rents mac: give the price of an hour",
-        ),
-        (Question { hardware: None, ..few() }, "name a machine of the catalogue, or give its draw in watts"),
+        Question { utilization: Some(dec!(1.3)), ..few() },
+        Question { utilization: Some(Decimal::ZERO), ..few() },
+        Question { watts: Some(dec!(-5)), ..few() },
+        Question { months: 0, ..few() },
+        Question { residual_usd: Some(Usd(dec!(9000))), ..few() },
+        Question { halving: Some(Halving { month: 3, probability: dec!(2) }), ..few() },
+        Question { tariff: Tariff::Region("Texsa".into()), ..few() },
+        Question { hardware: Some("mac-mini-m4-pro".into()), ..few() },
+        Question { hardware: None, ..few() },
     ];
-    for (question, message) in cases {
-        assert_eq!(ask(&question, &catalogue()).unwrap_err().to_string(), message);
-    }
+    let errors = cases.map(|question| ask(&question, &catalogue()).unwrap_err().to_string());
+    insta::assert_snapshot!(errors.join("\n"), @r"
+    the mean utilization is 1.3; it has to be from 0.01 to 0.99 (a fraction: 0.45 is 45 %)
+    the mean utilization is 0; it has to be from 0.01 to 0.99 (a fraction: 0.45 is 45 %)
+    the power is -5; it has to be from 0.1 to 1000000 W
+    the number of months is 0; it has to be from 1 to 120
+    the residual value is 9000; it has to be from 0 to 2500 $
+    the probability of the halving is 2; it has to be from 0 to 1 (a fraction: 0.15 is 15 %)
+    the catalogue has no region `Texsa`; did you mean `Texas`?
+    the price of an hour is not given; it is needed because no market of the catalogue rents out this machine
+    the power is not given; it is needed because no machine of the catalogue is named
+    ");
 }
 
 #[test]
@@ -141,46 +131,51 @@ fn the_answer_names_its_figures_and_warns_of_old_ones() {
     assert_eq!(warnings, ["figures of 2026-03-12 (economics) are 253 days old"]);
 }
 
+/// A number with so many digits after the point.
+fn decimal(digits: u32, range: std::ops::RangeInclusive<i64>) -> impl Strategy<Value = Decimal> {
+    range.prop_map(move |number| Decimal::new(number, digits))
+}
+
+fn any_payout() -> impl Strategy<Value = Payout> {
+    let conversion = prop_oneof![Just(Conversion::Daily), Just(Conversion::Held)];
+    let token = (decimal(2, -99..=1000), decimal(2, 0..=300), conversion);
+    let token =
+        token.prop_map(|(drift, volatility, conversion)| Payout::Token { drift, volatility, conversion });
+    prop_oneof![Just(Payout::Dollars), token]
+}
+
 fn any_question() -> impl Strategy<Value = Question> {
-    let machine = (0.1..100_000.0f64, 0.0..10_000_000.0f64, 0.0..1.0f64, 0.0..10.0f64, 0.0..10_000.0f64);
-    let chances = (-0.99..10.0f64, 0.0..3.0f64, 0.01..0.99f64, 2.0..1000.0f64, 0.0..24.0f64, 0.0..365.0f64);
-    let payout = prop_oneof![
-        Just(Payout::Dollars),
-        (-0.99..10.0f64, 0.0..3.0f64, any::<bool>()).prop_map(
-            |(drift_per_year, volatility_per_year, held)| {
-                let conversion = if held { Conversion::Held } else { Conversion::Daily };
-                Payout::Token { drift_per_year, volatility_per_year, conversion }
-            }
-        ),
-    ];
-    (machine, chances, payout, 1..=120u32, any::<u64>()).prop_map(
-        |(
-            (watts, hardware, kept, tariff, price),
-            (drift, volatility, mean, concentration, failures, down),
+    let costs = (
+        decimal(1, 1..=10_000_000),
+        decimal(2, 0..=100_000_000_000),
+        decimal(3, 0..=1000),
+        decimal(4, 0..=1_000_000),
+    );
+    let pay = (decimal(2, 0..=100_000_000), decimal(2, -99..=1000), decimal(2, 0..=300), any_payout());
+    let use_of = (decimal(2, 1..=99), decimal(0, 2..=1000), decimal(1, 0..=240), decimal(0, 0..=365));
+    (costs, pay, use_of, 1..=120u32, any::<u64>()).prop_map(|(costs, pay, use_of, months, seed)| {
+        let (watts, hardware_usd, kept, usd_per_kwh) = costs;
+        let (usd_per_hour, price_drift, price_volatility, payout) = pay;
+        let (utilization, utilization_concentration, failures_per_year, downtime_days) = use_of;
+        Question {
+            watts: Some(watts),
+            hardware_usd: Some(Usd(hardware_usd)),
+            residual_usd: Some(Usd(hardware_usd * kept)),
+            tariff: Tariff::UsdPerKwh(Usd(usd_per_kwh)),
+            usd_per_hour: Some(Usd(usd_per_hour)),
+            price_drift,
+            price_volatility,
+            utilization: Some(utilization),
+            utilization_concentration,
+            failures_per_year,
+            downtime_days,
             payout,
             months,
+            paths: 100,
             seed,
-        )| {
-            Question {
-                watts: Some(watts),
-                hardware_usd: Some(hardware),
-                residual_usd: Some(hardware * kept),
-                tariff_usd_per_kwh: Some(tariff),
-                price_usd_per_hour: Some(price),
-                price_drift_per_year: drift,
-                price_volatility_per_year: volatility,
-                utilization: Some(mean),
-                utilization_concentration: concentration,
-                failures_per_year: failures,
-                downtime_days: down,
-                payout,
-                months,
-                paths: 100,
-                seed,
-                ..Question::default()
-            }
-        },
-    )
+            ..Question::default()
+        }
+    })
 }
 
 proptest! {
@@ -200,35 +195,30 @@ proptest! {
     }
 
     #[test]
-    fn dearer_power_never_helps(question in any_question(), factor in 1.0..3.0f64) {
-        let tariff = question.tariff_usd_per_kwh.map(|tariff| (tariff * factor).min(10.0));
-        let cheap = simulate(&question).outcome;
-        let dear = simulate(&Question { tariff_usd_per_kwh: tariff, ..question }).outcome;
+    fn dearer_power_never_helps(question in any_question(), seed in any::<u64>()) {
+        let model = simulate(&question).model;
+        let dear = Model { tariff_usd_per_kwh: model.tariff_usd_per_kwh * 1.5, ..model.clone() };
+        let (cheap, dear) = (model.run(100, seed), dear.run(100, seed));
         prop_assert!(dear.net().p50 <= cheap.net().p50);
         prop_assert!(dear.loss_probability >= cheap.loss_probability);
     }
 
     #[test]
-    fn the_currency_has_no_scale(question in any_question()) {
-        // Everything twice as dear: prices, power, repairs, hardware. Doubling is exact in floats.
-        let twice = |amount: Option<f64>| amount.map(|amount| amount * 2.0);
-        let question = Question {
-            tariff_usd_per_kwh: question.tariff_usd_per_kwh.map(|tariff| tariff / 2.0),
-            price_usd_per_hour: question.price_usd_per_hour.map(|price| price / 2.0),
-            hardware_usd: question.hardware_usd.map(|price| price / 2.0),
-            residual_usd: question.residual_usd.map(|price| price / 2.0),
-            ..question
+    fn the_currency_has_no_scale(question in any_question(), seed in any::<u64>()) {
+        // Everything twice as dear. Doubling is exact in floats.
+        let model = simulate(&question).model;
+        let doubled = Model {
+            price_usd_per_hour: model.price_usd_per_hour * 2.0,
+            tariff_usd_per_kwh: model.tariff_usd_per_kwh * 2.0,
+            fixed_usd_per_month: model.fixed_usd_per_month * 2.0,
+            repair_usd: model.repair_usd * 2.0,
+            hardware_usd: model.hardware_usd * 2.0,
+            residual_usd: model.residual_usd * 2.0,
+            ..model.clone()
         };
-        let doubled = Question {
-            tariff_usd_per_kwh: twice(question.tariff_usd_per_kwh),
-            price_usd_per_hour: twice(question.price_usd_per_hour),
-            hardware_usd: twice(question.hardware_usd),
-            residual_usd: twice(question.residual_usd),
-            repair_usd: question.repair_usd * 2.0,
-            ..question.clone()
-        };
-        let (one, two) = (simulate(&question).outcome, simulate(&doubled).outcome);
+        let (one, two) = (model.run(100, seed), doubled.run(100, seed));
         prop_assert_eq!(one.net().p50 * 2.0, two.net().p50);
         prop_assert_eq!(one.loss_probability, two.loss_probability);
+        prop_assert_eq!(one.payback, two.payback);
     }
 }

@@ -1,0 +1,3 @@
+//! The report: one page that needs nothing else.
+
+pub mod charts;
