@@ -8,6 +8,7 @@ mod plane;
 mod rows;
 
 use canvas::Canvas;
+use plotters::style::RGBColor;
 
 /// The height of charts with two axes, in units.
 const PLANE_HEIGHT: u32 = 640;
@@ -183,7 +184,7 @@ pub enum Mark {
 pub struct ChartError(String);
 
 impl ChartError {
-    fn new(error: impl std::fmt::Display) -> ChartError {
+    pub(super) fn new(error: impl std::fmt::Display) -> ChartError {
         ChartError(error.to_string())
     }
 }
@@ -221,6 +222,40 @@ impl Chart {
             }
         }
     }
+}
+
+/// The rules that give the fixed colors of pictures the look that the page's variables say, and lines their dashes: who
+/// cannot tell the colors apart can tell those.
+pub(super) fn style_rules() -> String {
+    const DASHES: [&str; MAX_SERIES] =
+        ["none", "16 8", "4 7", "22 7 4 7", "30 10", "10 5", "22 6 4 6 4 6", "6 12"];
+    let mut rules = String::new();
+    let mut rule = |color: RGBColor, variable: &str| {
+        let hex = format!("#{:02X}{:02X}{:02X}", color.0, color.1, color.2);
+        rules += &format!(
+            ".chart [fill=\"{hex}\"] {{ fill: var({variable}); }} .chart [stroke=\"{hex}\"] {{ stroke: var({variable}); }}\n"
+        );
+        hex
+    };
+    for (color, variable) in [
+        (canvas::TEXT, "--text"),
+        (canvas::MUTED, "--muted"),
+        (canvas::GRID, "--grid"),
+        (canvas::ZERO, "--zero"),
+        (canvas::PAPER, "--paper"),
+    ] {
+        rule(color, variable);
+    }
+    let series: Vec<String> = canvas::SERIES
+        .into_iter()
+        .zip(1..)
+        .map(|(color, number)| rule(color, &format!("--s{number}")))
+        .collect();
+    for ((hex, dash), number) in series.iter().zip(DASHES).zip(1..) {
+        rules += &format!(".chart polyline[stroke=\"{hex}\"] {{ stroke-dasharray: {dash}; }} ");
+        rules += &format!(".key.s{number} path {{ stroke: var(--s{number}); stroke-dasharray: {dash}; }}\n");
+    }
+    rules
 }
 
 impl Axis {
