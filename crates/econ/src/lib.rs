@@ -18,6 +18,8 @@ pub mod energy;
 pub mod mechanism;
 pub mod miner;
 pub mod money;
+pub mod network;
+pub mod own_machine;
 pub mod price_policy;
 pub mod question;
 pub mod rates;
