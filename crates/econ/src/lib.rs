@@ -14,6 +14,8 @@ pub mod checkpoint;
 pub mod compare;
 pub mod cost;
 pub mod date;
+#[cfg(test)]
+mod drawn;
 pub mod energy;
 pub mod mechanism;
 pub mod miner;
