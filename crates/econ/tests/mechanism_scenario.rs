@@ -39,12 +39,12 @@ fn summary(comparison: &Comparison) -> String {
 #[test]
 fn the_example_gives_what_it_gave() {
     insta::assert_snapshot!(summary(&example().run()), @r"
-    mechanism | income $/GPU h | GPUs at the end | pretending | demand met | revenue per emitted $ | inflation a year | burned $ | paid for nothing | supply after token fall | supply after demand fall
-    bittensor | 0.085 | 736 | 999 | 98.9 % | 0.99 | 9.8 % | 0 | 41.8 % | -29.1 % | 7.6 %
-    render | 0.091 | 978 | 1000 | 100.0 % | 0.40 | 0.6 % | 8153488 | 15.7 % | -24.0 % | 6.9 %
-    akash | 0.166 | 1650 | 327 | 100.0 % |  | -0.1 % | 8662567 | 0.1 % | 0.0 % | -2.3 %
-    io.net | 0.182 | 1667 | 996 | 100.0 % | 4.19 | 3.5 % | 377735 | 10.3 % | -1.1 % | -1.3 %
-    gristmill | 0.164 | 1644 | 0 | 100.0 % |  |  | 0 | 0.1 % | 0.0 % | -2.4 %
+    mechanism | income $/GPU h | GPUs at the end | pretending | demand met | revenue per emitted $ | inflation a year | burned $ | paid for nothing | to pretenders | supply after token fall | supply after demand fall
+    bittensor | 0.085 | 736 | 999 | 98.9 % | 0.99 | 9.8 % | 0 | 41.8 % | 16.6 % | -29.1 % | 7.6 %
+    render | 0.091 | 978 | 1000 | 100.0 % | 0.40 | 0.6 % | 8153488 | 15.7 % | 11.4 % | -24.0 % | 6.9 %
+    akash | 0.166 | 1650 | 327 | 100.0 % |  | -0.1 % | 8662567 | 0.1 % | 0.1 % | 0.0 % | -2.3 %
+    io.net | 0.182 | 1667 | 996 | 100.0 % | 4.19 | 3.5 % | 377735 | 10.3 % | 2.6 % | -1.1 % | -1.3 %
+    gristmill | 0.164 | 1644 | 0 | 100.0 % |  |  | 0 | 0.1 % | 0.1 % | 0.0 % | -2.4 %
     ");
 }
 

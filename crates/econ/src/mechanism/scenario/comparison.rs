@@ -70,8 +70,10 @@ pub struct MonthRow {
     pub inflation_per_year: Option<f64>,
     /// All payouts to those who provide or pretend to, in USD.
     pub payouts_usd: f64,
-    /// Of them, what went to capacity that served no demand, in USD.
-    pub for_nothing_usd: f64,
+    /// Of them, what went to honest capacity that was idle, in USD.
+    pub for_idling_usd: f64,
+    /// Of them, what went to those who only pretend, in USD.
+    pub for_pretending_usd: f64,
 }
 
 impl MonthRow {
@@ -98,7 +100,8 @@ impl MonthRow {
             revenue_per_emitted_usd: ratio(total.revenue_usd, total.minted.usd),
             inflation_per_year: supply_before.and_then(|supply| ratio(12.0 * change, supply)),
             payouts_usd: total.payouts_usd(),
-            for_nothing_usd: total.paid_idle_usd + total.paid_pretending_usd,
+            for_idling_usd: total.paid_idle_usd,
+            for_pretending_usd: total.paid_pretending_usd,
         }
     }
 
@@ -113,7 +116,7 @@ impl MonthRow {
             Metric::RevenuePerEmitted => self.revenue_per_emitted_usd,
             Metric::Inflation => self.inflation_per_year,
             Metric::Burned => Some(self.burned.usd),
-            Metric::PaidForNothing => ratio(self.for_nothing_usd, self.payouts_usd),
+            Metric::PaidForNothing => ratio(self.for_idling_usd + self.for_pretending_usd, self.payouts_usd),
         }
     }
 }
@@ -204,6 +207,8 @@ pub struct Summary {
     pub burned_usd: f64,
     /// The part of all payouts that went to capacity which served no demand.
     pub paid_for_nothing: Option<f64>,
+    /// The part of all payouts that went to those who only pretend.
+    pub paid_for_pretending: Option<f64>,
     /// By which part working supply differs after token prices fell, from what it would have been.
     pub supply_after_token_fall: Option<f64>,
     /// The same after demand fell.
@@ -229,7 +234,8 @@ impl Summary {
             revenue_per_emitted_usd: ratio(sum(|m| m.revenue_usd), sum(|m| m.minted.usd)),
             inflation_per_year: mean(|m| m.inflation_per_year),
             burned_usd: sum(|m| m.burned.usd),
-            paid_for_nothing: ratio(sum(|m| m.for_nothing_usd), sum(|m| m.payouts_usd)),
+            paid_for_nothing: ratio(sum(|m| m.for_idling_usd + m.for_pretending_usd), sum(|m| m.payouts_usd)),
+            paid_for_pretending: ratio(sum(|m| m.for_pretending_usd), sum(|m| m.payouts_usd)),
             supply_after_token_fall: None,
             supply_after_demand_fall: None,
         }
@@ -263,6 +269,7 @@ impl Comparison {
                 ("inflation_per_year", "inflation a year"),
                 ("burned_usd", "burned $"),
                 ("paid_for_nothing", "paid for nothing"),
+                ("paid_for_pretending", "to pretenders"),
                 ("supply_after_token_fall", "supply after token fall"),
                 ("supply_after_demand_fall", "supply after demand fall"),
             ],
@@ -279,6 +286,7 @@ impl Comparison {
                 percent(s.inflation_per_year),
                 number(Some(s.burned_usd), 0),
                 percent(s.paid_for_nothing),
+                percent(s.paid_for_pretending),
                 percent(s.supply_after_token_fall),
                 percent(s.supply_after_demand_fall),
             ]);
