@@ -3,6 +3,7 @@
 //! Where sources disagree every row stays: lookups give all of them, and answers show the range with the names.
 
 mod dispute;
+pub mod doubts;
 mod export;
 pub mod feed;
 mod field;
