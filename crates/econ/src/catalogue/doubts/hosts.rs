@@ -3,7 +3,7 @@
 use super::desk::{Desk, Finding, Range, Stop, over, shown, times};
 use crate::{
     cost::{amortized_usd_per_hour, electricity_usd_per_hour},
-    money::{HOURS_PER_DAY, HOURS_PER_MONTH},
+    money::{HOURS_PER_DAY, HOURS_PER_MONTH, Usd},
 };
 use rust_decimal::{Decimal, dec};
 
@@ -108,8 +108,7 @@ pub(super) fn worth_my_time(desk: &mut Desk<'_>) -> Result<Finding, Stop> {
     let (life, used) = (desk.assumption("hardware_life")?, desk.assumption("utilization_for_amortization")?);
     let machine = desk.hardware(&name)?;
     let power = electricity_usd_per_hour(machine.train_watts, tariff);
-    let wear =
-        amortized_usd_per_hour(machine.price_usd, Decimal::ZERO, life, used).ok_or(Stop::OutOfReach)?;
+    let wear = amortized_usd_per_hour(machine.price_usd, Usd::ZERO, life, used).ok_or(Stop::OutOfReach)?;
     let pay = desk.sats(claimed.low)?;
     let cost = (power + wear).0;
     let mut arithmetic = format!(
