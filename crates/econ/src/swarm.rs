@@ -73,6 +73,14 @@ const SPEED: question::Quantity = question::Quantity {
     most: dec!(1000),
 };
 
+/// How many times as fast one machine is as another.
+const TIMES: question::Quantity = question::Quantity {
+    name: "how many times as fast",
+    unit: "",
+    least: dec!(0.001),
+    most: dec!(1_000_000),
+};
+
 /// What the swarm costs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Swarm {
@@ -210,7 +218,6 @@ fn rivals(
         SPEED.check(speed.share)?;
         figures.given(format!("speed of a peer beside {}", speed.gpu), speed.share);
     }
-    let peers = Decimal::from(question.peers);
     let mut rivals = Vec::new();
     for gpu in &question.rivals {
         let asked = compare::Question {
@@ -219,28 +226,30 @@ fn rivals(
         };
         let compared = compare::ask(&asked, catalogue)?;
         figures.extend(&compared.figures);
-        let mut priced: Vec<Rival> = Vec::new();
-        priced.extend(compared.offers.into_iter().map(|offer| {
-            let (low, high) = offer.gpu_usd_per_hour;
-            let of = |price| peer_usd_per_hour.ratio(price);
-            let needed = of(low).zip(of(high));
-            let speed = question.speeds.iter().find(|speed| is_gpu(&offer.gpu, &speed.gpu));
-            let done = speed.map(|speed| speed.share * acceptance);
-            Rival {
-                gpu: offer.gpu,
-                provider: offer.provider,
-                terms: offer.terms_words,
-                usd_per_hour: (low, high),
-                rented: needed.and_then(|(low, high)| low.checked_mul(peers).zip(high.checked_mul(peers))),
-                needed,
-                done,
-                verdict: needed.zip(done).map(|((low, high), done)| Verdict::of(low, high, done)),
-            }
-        }));
+        let rival = |offer| rival(offer, question, peer_usd_per_hour, acceptance);
+        let mut priced: Vec<Rival> = compared.offers.into_iter().map(rival).collect();
         priced.sort_by_key(|rival| rival.usd_per_hour);
         rivals.extend(priced);
     }
     Ok(rivals)
+}
+
+fn rival(offer: compare::Offer, question: &Question, peer_usd_per_hour: Usd, acceptance: Decimal) -> Rival {
+    let (low, high) = offer.gpu_usd_per_hour;
+    let needed = peer_usd_per_hour.ratio(low).zip(peer_usd_per_hour.ratio(high));
+    let peers = Decimal::from(question.peers);
+    let speed = question.speeds.iter().find(|speed| is_gpu(&offer.gpu, &speed.gpu));
+    let done = speed.map(|speed| speed.share * acceptance);
+    Rival {
+        gpu: offer.gpu,
+        provider: offer.provider,
+        terms: offer.terms_words,
+        usd_per_hour: (low, high),
+        rented: needed.and_then(|(low, high)| low.checked_mul(peers).zip(high.checked_mul(peers))),
+        needed,
+        done,
+        verdict: needed.zip(done).map(|((low, high), done)| Verdict::of(low, high, done)),
+    }
 }
 
 impl Verdict {
@@ -269,15 +278,15 @@ fn cards(
     }
     let claim = "RTX 4090 against Apple Silicon training throughput";
     let (slow, fast) = question::claimed_range(claim, catalogue, figures)?;
-    let peers = Decimal::from(question.peers);
-    let count = peers.checked_div(fast).zip(peers.checked_div(slow));
-    let Some(count) = count else { return Ok(Vec::new()) };
+    let fewest = Decimal::from(question.peers) / TIMES.check(fast)?;
+    let most = Decimal::from(question.peers) / TIMES.check(slow)?;
     let mut cards = Vec::new();
     for row in catalogue.market_prices_of("RTX-4090") {
         figures.cite(row.key(), row.range_text(), &row.provenance());
         let high = row.usd_high.unwrap_or(row.usd_low);
         let check = |usd: Usd| question::USD_PER_HOUR.check_in(usd.0, format!("the price of {}", row.key()));
-        let usd_per_hour = (Usd(check(row.usd_low)? * count.0), Usd(check(high)? * count.1));
+        let usd_per_hour = (Usd(check(row.usd_low)? * fewest), Usd(check(high)? * most));
+        let count = (fewest, most);
         cards.push(Cards { market: row.network.clone(), count, usd_per_hour });
     }
     Ok(cards)
@@ -305,10 +314,8 @@ impl Answer for Swarm {
         let mut notes = vec![
             "A peer has to do the share pay of a peer ÷ price of the accelerator of its work for the swarm to win. What it does is its speed × the share of its gradients that are accepted; what the network between peers costs is part of the speed.".to_owned(),
             "That a swarm of 100 Mac Minis matches an A100 is claimed and not proven; each would do a hundredth of its work.".to_owned(),
-        ];
-        notes.push(
             "Prices are those of one accelerator, also where only whole machines are rented.".to_owned(),
-        );
+        ];
         if self.rivals.iter().all(|rival| rival.done.is_none()) {
             notes.push("How fast a peer is beside these accelerators nobody states: measure it and give it, then the answer says who wins.".to_owned());
         }

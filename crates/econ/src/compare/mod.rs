@@ -15,9 +15,16 @@ use crate::{
 };
 pub use availability::Availability;
 pub use elsewhere::{Elsewhere, elsewhere};
+use market::{
+    offer::{OfferRole, OfferTerms},
+    units::Unit,
+};
 use rust_decimal::Decimal;
 use serde::Serialize;
 use std::{fmt, str::FromStr};
+
+/// Milliseconds of an hour.
+const MS_PER_HOUR: u64 = 3_600_000;
 
 /// What is asked.
 #[derive(Debug, Clone)]
@@ -162,6 +169,27 @@ pub struct LiveOffer {
     pub availability: Option<Decimal>,
     /// When it was read.
     pub as_of: AsOf,
+}
+
+impl LiveOffer {
+    /// An offer of work on these terms, if it is priced by time: what a task or its fuel comes to in an hour is not known
+    /// before.
+    pub fn new(market: &str, offer: impl fmt::Display, terms: &OfferTerms, as_of: AsOf) -> Option<LiveOffer> {
+        let msat = match (terms.role, terms.rate.unit) {
+            (OfferRole::Work, Unit::Ms) => terms.rate.ceiling(MS_PER_HOUR).ok()?,
+            (OfferRole::Work, Unit::Task | Unit::Fuel) | (OfferRole::Audit, _) => return None,
+        };
+        let gpus = terms.resources.gpus.as_ref();
+        Some(LiveOffer {
+            market: market.to_owned(),
+            offer: offer.to_string(),
+            gpu: gpus.map(|gpus| gpus.model.to_string()),
+            gpus: gpus.map_or(0, |gpus| gpus.count),
+            msat_per_hour: msat.0,
+            availability: None,
+            as_of,
+        })
+    }
 }
 
 /// What the same work costs, cheapest first.

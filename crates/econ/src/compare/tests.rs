@@ -1,5 +1,10 @@
 use super::*;
 use crate::{drawn::drawn, wild};
+use market::{
+    offer::OfferRole,
+    resources::{Attributes, Gpus, Isolation, Resources},
+    units::{Msat, Rate},
+};
 use proptest::{array, prelude::*};
 use rust_decimal::dec;
 
@@ -192,6 +197,34 @@ fn a_useful_hour_costs_its_price_by_its_availability() {
     // `best effort` promises nothing: the price stays as it is.
     let (low, _) = of(&comparison, "io.net").useful_usd_per_hour.unwrap();
     assert_eq!(low, Usd(dec!(0.60)));
+}
+
+#[test]
+fn an_offer_of_the_market_is_compared_if_it_is_priced_by_time() {
+    let terms = |rate| OfferTerms {
+        role: OfferRole::Work,
+        rate,
+        resources: Resources {
+            gpus: Some(Gpus {
+                model: "nvidia-a100-sxm4-80gb".parse().unwrap(),
+                count: 4,
+                memory_mib: 81_920,
+            }),
+            ..Resources::default()
+        },
+        isolation: Isolation::Wasm,
+        region: "eu".parse().unwrap(),
+        class: "any".parse().unwrap(),
+        attributes: Attributes::default(),
+        lease_max_ms: 1,
+    };
+    let as_of = "2026-11-20".parse().unwrap();
+    let read = |rate| LiveOffer::new("market.example", "offer-7", &terms(rate), as_of);
+    assert_eq!(read(Rate::per_task(Msat(5))), None);
+    let live = vec![read(Rate::per_hour(Msat(4_000_000))).unwrap()];
+    let comparison = ask_embedded(&Question { live, ..Question::new("A100", 4, dec!(1)) }).unwrap();
+    // 4000 sat an hour for four: 0.70 $ each.
+    assert_eq!(of(&comparison, "market.example").rent_usd.0, Usd(dec!(2.8)));
 }
 
 #[test]
