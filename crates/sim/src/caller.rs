@@ -86,7 +86,12 @@ impl<P> Caller<P> {
         let patience_ms = if is_poll { wait_ms } else { LIFETIME_MS };
         let gives_up = stage.now.plus(after_ms + patience_ms);
         self.calls.insert(number, Call { purpose, request, wait_ms, gives_up });
-        stage.after(after_ms, Event::Retry(Ticket { peer: self.peer, life: self.life, number }));
+        let ticket = Ticket { peer: self.peer, life: self.life, number };
+        if after_ms > 0 {
+            stage.after(after_ms, Event::Retry(ticket));
+        } else {
+            self.send(stage, ticket);
+        }
     }
 
     /// Sends again what is not answered; says what nobody will answer.
@@ -94,15 +99,19 @@ impl<P> Caller<P> {
         if ticket.life != self.life {
             return None;
         }
-        let call = self.calls.get_mut(&ticket.number)?;
-        if stage.now >= call.gives_up {
+        if stage.now >= self.calls.get(&ticket.number)?.gives_up {
             return self.calls.remove(&ticket.number).map(|call| (call.purpose, Ended::Unknown));
         }
+        self.send(stage, ticket);
+        None
+    }
+
+    fn send(&mut self, stage: &mut Stage, ticket: Ticket) {
+        let Some(call) = self.calls.get_mut(&ticket.number) else { return };
         let wait_ms = call.wait_ms;
         call.wait_ms = (wait_ms * 2).min(LONGEST_WAIT_MS);
         stage.carry(self.peer, &Event::Asked(ticket, call.request.clone()));
         stage.after(wait_ms, Event::Retry(ticket));
-        None
     }
 
     /// Takes an answer; late and repeated ones are dropped.

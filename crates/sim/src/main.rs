@@ -17,6 +17,7 @@ use std::{
         mpsc,
     },
     thread,
+    time::{Duration, Instant},
 };
 
 /// How many failed seeds get a line that says how to run them again.
@@ -46,6 +47,9 @@ struct Args {
     /// How long things break in a world, in simulated hours; then everything has to end.
     #[arg(long, default_value_t = 0.15)]
     hours: f64,
+    /// Starts no further seed after so many minutes; the report is about those that were run.
+    #[arg(long)]
+    minutes: Option<u64>,
     /// How many threads; 0 means one for each core.
     #[arg(long, default_value_t = 0)]
     threads: usize,
@@ -114,6 +118,10 @@ fn run_all(args: &Args, seeds: Range<u64>, size: &Size) -> Report {
     let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
     let threads = if args.threads == 0 { cores } else { args.threads };
     let next = AtomicU64::new(seeds.start);
+    let started = Instant::now();
+    let is_late =
+        || args.minutes.is_some_and(|minutes| started.elapsed() >= Duration::from_secs(60 * minutes));
+    let is_late = &is_late;
     let (sender, results) = mpsc::channel::<SeedResult>();
     let mut all = Vec::new();
     thread::scope(|scope| {
@@ -122,7 +130,7 @@ fn run_all(args: &Args, seeds: Range<u64>, size: &Size) -> Report {
             scope.spawn(move || {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end || sender.send(run_seed(seed, size)).is_err() {
+                    if seed >= seeds.end || is_late() || sender.send(run_seed(seed, size)).is_err() {
                         return;
                     }
                 }
@@ -134,7 +142,12 @@ fn run_all(args: &Args, seeds: Range<u64>, size: &Size) -> Report {
             progress.done(result.cheating.violations.len() + result.honest.violations.len());
             all.push(result);
         }
-        eprintln!("{threads} threads, {}", progress.took());
+        eprintln!(
+            "{} of {} seeds, {threads} threads, {}",
+            all.len(),
+            seeds.end - seeds.start,
+            progress.took()
+        );
     });
     all.sort_by_key(|result| result.seed);
     let mut report = Report::default();

@@ -39,7 +39,7 @@ pub(crate) fn budget(plan: &JobPlan) -> Msat {
         return Msat(slot.0 * 2 * u64::from(plan.slots));
     }
     let copies = match &plan.verification {
-        Verification::None => 1,
+        Verification::None => 2,
         Verification::Replicas { n, .. } => u64::from(*n),
         Verification::Audit { .. } => 4,
     };

@@ -8,6 +8,7 @@ use crate::{
 use market::{
     job::Verification,
     order::{AuctionPrice, OrderKind},
+    rules::Rules,
     units::{Msat, Unit},
 };
 use std::{collections::BTreeSet, ops::Range};
@@ -52,8 +53,8 @@ pub struct Plan {
     pub seed: u64,
     /// When things stop breaking, in milliseconds from the start.
     pub chaos_ms: u64,
-    /// Whether the venue switches to version 2 of the rules.
-    pub switches_rules: bool,
+    /// The version of the rules that the venue switches to, and when, if it does.
+    pub rules: Option<(u64, u32)>,
     /// How often the market makes a snapshot, if it does.
     pub snapshots_every_ms: Option<u64>,
     /// Everybody.
@@ -215,7 +216,7 @@ impl Plan {
         Plan {
             seed,
             chaos_ms: size.chaos_ms,
-            switches_rules: rng.happens(500_000),
+            rules: rules(rng, size),
             snapshots_every_ms: rng.happens(600_000).then(|| rng.between(10_000, 90_000)),
             parties,
             faults,
@@ -350,6 +351,14 @@ fn add_cast(rng: &mut Rng, parties: &mut Vec<PartyPlan>, focus: Cheat) {
             party.cheat = singles.get(rng.between(0, singles.len() as u64) as usize).copied();
         }
     }
+}
+
+/// Most markets switch at once, as new ones do, the others while everything goes on.
+fn rules(rng: &mut Rng, size: &Size) -> Option<(u64, u32)> {
+    let newer = Rules::ALL.len() as u64 - 1;
+    let at_ms = if rng.happens(700_000) { 0 } else { rng.between(10_000, size.chaos_ms) };
+    let version = Rules::FIRST.version + 1 + rng.between(0, newer) as u32;
+    rng.happens(800_000).then_some((at_ms, version))
 }
 
 /// Keys that are rotated and machines that are revoked while everything goes on. Whoever plays the measured cheat keeps its

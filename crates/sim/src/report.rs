@@ -47,7 +47,7 @@ fn run_caught(plan: &Plan) -> Outcome {
     })
 }
 
-/// The mean of some measurements with its 95 % confidence interval (normal approximation, 1.96 standard errors).
+/// The mean of some measurements with its 95 % confidence interval (Student's t).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Mean {
     /// How many measurements.
@@ -56,6 +56,8 @@ pub struct Mean {
     pub mean_msat: f64,
     /// Half the width of the interval, in msat.
     pub half_width_msat: f64,
+    /// Whether each measurement is zero.
+    pub is_always_zero: bool,
 }
 
 impl Mean {
@@ -65,13 +67,20 @@ impl Mean {
         let n = count.max(1) as f64;
         let mean_msat = values.iter().map(|value| *value as f64).sum::<f64>() / n;
         let squares: f64 = values.iter().map(|value| (*value as f64 - mean_msat).powi(2)).sum();
-        let half_width_msat = if count < 2 { f64::INFINITY } else { 1.96 * (squares / (n - 1.0) / n).sqrt() };
-        Mean { count, mean_msat, half_width_msat }
+        let is_always_zero = values.iter().all(|value| *value == 0);
+        let error_msat = (squares / (n - 1.0).max(1.0) / n).sqrt();
+        let quantile = t_95(count);
+        let half_width_msat = match quantile.is_finite() {
+            _ if is_always_zero => 0.0,
+            true => quantile * error_msat,
+            false => f64::INFINITY,
+        };
+        Mean { count, mean_msat, half_width_msat, is_always_zero }
     }
 
     /// What the interval says.
     pub fn finding(&self) -> Finding {
-        if self.mean_msat == 0.0 && self.half_width_msat == 0.0 {
+        if self.is_always_zero {
             Finding::Nothing
         } else if self.mean_msat + self.half_width_msat < 0.0 {
             Finding::Loses
@@ -81,6 +90,19 @@ impl Mean {
             Finding::Undecided
         }
     }
+}
+
+/// The 97.5 % quantile of Student's t for so many measurements, by the expansion of Cornish and Fisher around the normal
+/// quantile (Abramowitz and Stegun, 26.7.5). It is off by less than 2 % from five measurements on; for fewer nothing is claimed.
+fn t_95(count: usize) -> f64 {
+    if count < 5 {
+        return f64::INFINITY;
+    }
+    let (z, v) = (1.959_964_f64, (count - 1) as f64);
+    let first = (z.powi(3) + z) / 4.0;
+    let second = (5.0 * z.powi(5) + 16.0 * z.powi(3) + 3.0 * z) / 96.0;
+    let third = (3.0 * z.powi(7) + 19.0 * z.powi(5) + 17.0 * z.powi(3) - 15.0 * z) / 384.0;
+    z + first / v + second / v.powi(2) + third / v.powi(3)
 }
 
 /// Whether a cheat pays.
@@ -234,10 +256,17 @@ mod tests {
 
     #[test]
     fn an_interval_says_whether_a_cheat_pays() {
-        assert_eq!(Mean::of(&[-10, -11, -9, -10]).finding(), Finding::Loses);
-        assert_eq!(Mean::of(&[10, 11, 9, 10]).finding(), Finding::Profits);
-        assert_eq!(Mean::of(&[-10, 10, -9, 11]).finding(), Finding::Undecided);
-        assert_eq!(Mean::of(&[-10]).finding(), Finding::Undecided);
-        assert_eq!(Mean::of(&[0, 0, 0]).finding(), Finding::Nothing);
+        assert_eq!(Mean::of(&[-10, -11, -9, -10, -10]).finding(), Finding::Loses);
+        assert_eq!(Mean::of(&[10, 11, 9, 10, 10]).finding(), Finding::Profits);
+        assert_eq!(Mean::of(&[-10, 10, -9, 11, 0]).finding(), Finding::Undecided);
+        assert_eq!(Mean::of(&[0, 0, 0, 0, 0]).finding(), Finding::Nothing);
+        assert_eq!(Mean::of(&[10, 11, 9, 10]).finding(), Finding::Undecided, "too few to claim anything");
+    }
+
+    #[test]
+    fn quantiles_are_those_of_the_tables() {
+        for (count, quantile) in [(5, 2.776), (11, 2.228), (31, 2.042), (61, 2.000)] {
+            assert!((t_95(count) / quantile - 1.0).abs() < 0.02, "{count}: {}", t_95(count));
+        }
     }
 }

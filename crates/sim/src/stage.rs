@@ -138,6 +138,8 @@ pub(crate) enum Event {
     MarketStarts,
     /// The market makes a snapshot, if it is up, and again after this time.
     Snapshot { every_ms: u64 },
+    /// The operator switches to another version of the rules.
+    Rules { version: u32 },
     /// A statement that was accepted is sent again, outside of the network.
     Replayed(Rc<Request>),
     /// Something at a machine.
@@ -168,6 +170,7 @@ impl Event {
             Event::Own { life, .. } => ("own", (*life).into()),
             Event::MarketStarts => ("market starts", 0),
             Event::Snapshot { .. } => ("snapshot", 0),
+            Event::Rules { .. } => ("rules", 0),
             Event::Replayed(_) => ("replayed", 0),
             Event::Machine { machine, .. } => ("machine", *machine as u64),
             Event::Party { party, .. } => ("party", *party as u64),

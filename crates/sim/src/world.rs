@@ -190,8 +190,8 @@ impl<'a> World<'a> {
             });
         }
         self.market.start(&mut self.stage, &mut self.checker);
-        if self.plan.switches_rules {
-            self.market.say(&mut self.stage, Command::ActivateRules { version: 2 });
+        if let Some((at_ms, version)) = self.plan.rules {
+            self.stage.after(at_ms, Event::Rules { version });
         }
         for party in &mut self.parties {
             party.begin(&mut self.stage);
@@ -253,6 +253,9 @@ impl<'a> World<'a> {
                 self.market.snapshot(stage, &mut self.checker);
                 stage.after(every_ms, event);
             }
+            // A market that is down is told later.
+            Event::Rules { .. } if self.market.venue.is_none() => stage.after(1_000, event),
+            Event::Rules { version } => self.market.say(stage, Command::ActivateRules { version }),
             Event::Replayed(request) => {
                 if let Request::Statement(statement) = &*request {
                     self.market.replayed(stage, &mut self.checker, statement);
