@@ -19,7 +19,7 @@ use market::{
     ledger::Account,
     matching::Wanted,
     offer::OfferTerms,
-    units::{Msat, TimeMs},
+    units::Msat,
 };
 
 /// Revisions stay below 2^53, so that every JSON reader keeps them exact.
@@ -566,15 +566,13 @@ fn matching_offer(state: &State, machine: &Machine, order: &Order) -> Option<Off
     matching.min_by_key(|(id, terms)| (market::matching::price_key(&terms.rate), *id)).map(|(id, _)| id)
 }
 
-/// Changes with everything that a machine would act on. How many tasks are claimable is left out but for whether there
-/// are any: otherwise every claim would wake every machine of the job.
+/// Changes with everything that a machine would act on. What never changes about a lease is left out, and so is how many
+/// tasks are claimable but for whether there are any: otherwise every claim would wake every machine of the job.
 fn revision(view: &WorkView) -> u64 {
-    let mut same = view.clone();
-    for lease in &mut same.leases {
-        lease.claimable = lease.claimable.min(1);
-    }
-    (same.now_ms, same.revision) = (TimeMs(0), 0);
+    let leases: Vec<_> =
+        view.leases.iter().map(|lease| (lease.lease, lease.phase, lease.claimable > 0)).collect();
+    let acted_on = (leases, &view.attempts, &view.auctions, &view.offers);
     // Views are plain data: there is nothing that the encoder could refuse.
-    let bytes = serde_json::to_vec(&same).unwrap_or_default();
+    let bytes = postcard::to_stdvec(&acted_on).unwrap_or_default();
     Digest::of(&bytes).to_u64() >> (u64::BITS - REVISION_BITS)
 }
