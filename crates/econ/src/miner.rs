@@ -167,7 +167,9 @@ pub fn ask(question: &Question, catalogue: &Catalogue) -> Result<Mined, Question
         let (what, given) = ("the exponent of the rewards".to_owned(), question.exponent);
         return Err(QuestionError::OutOfRange { what, given, accepted });
     }
-    figures.given("exponent of the rewards", question.exponent);
+    if question.exponent != Question::default().exponent {
+        figures.given("exponent of the rewards", question.exponent);
+    }
     let ranks = ranks(emission.miners, emission.slots, question.exponent);
     let tokens = Slots {
         average: emission.miners / Decimal::from(emission.slots),
@@ -212,7 +214,12 @@ fn emission(
     figures: &mut Figures,
 ) -> Result<Emission, QuestionError> {
     let network = |key, figures: &mut Figures| catalogue.network(&question.network, key, figures);
-    let total = match question::given(question::TOKENS, question.emission_per_day, figures)? {
+    let total = match question::given_as(
+        question::TOKENS,
+        "the emission of a day",
+        question.emission_per_day,
+        figures,
+    )? {
         Some(tokens) => tokens,
         None => {
             let seconds = question::HOURS.check_in(network("block_time", figures)?, "the block time")?;
@@ -220,7 +227,12 @@ fn emission(
             tokens * (SECONDS_PER_DAY / seconds)
         }
     };
-    let share = match question::given(question::FRACTION, question.subnet_share, figures)? {
+    let share = match question::given_as(
+        question::FRACTION,
+        "the share of the subnet",
+        question.subnet_share,
+        figures,
+    )? {
         Some(share) => share,
         None => {
             let subnets = network("subnets", figures)?;

@@ -195,11 +195,20 @@ pub fn given(
     value: Option<Decimal>,
     figures: &mut Figures,
 ) -> Result<Option<Decimal>, QuestionError> {
+    given_as(quantity, quantity.name, value, figures)
+}
+
+/// The same, where the name of the quantity does not say what the value is: `the share of the subnet`.
+pub fn given_as(
+    quantity: Quantity,
+    what: &str,
+    value: Option<Decimal>,
+    figures: &mut Figures,
+) -> Result<Option<Decimal>, QuestionError> {
     let Some(value) = value else { return Ok(None) };
-    quantity.check(value)?;
-    let name = quantity.name.trim_start_matches("the ");
+    quantity.check_in(value, what)?;
     let unit = quantity.unit.split(" (").next().unwrap_or_default();
-    figures.given(name, format!("{}{unit}", value.normalize()));
+    figures.given(what.trim_start_matches("the "), format!("{}{unit}", value.normalize()));
     Ok(Some(value))
 }
 

@@ -124,7 +124,12 @@ pub fn ask(question: &Question, catalogue: &Catalogue) -> Result<Rates, Question
             tiers.push(Rate { hardware: asked.label(machine), tier, pay, busiest, idlest });
         }
     }
-    let unknown_fee = question::given(question::FRACTION, question.unknown_fee, &mut figures)?;
+    let unknown_fee = question::given_as(
+        question::FRACTION,
+        "the fee that nobody states",
+        question.unknown_fee,
+        &mut figures,
+    )?;
     let mut markets = Vec::new();
     for costs in [&always, &busiest, &idlest] {
         for (machine, worth) in costs.machines.iter().zip(&worth) {
@@ -169,7 +174,12 @@ fn worth(
     catalogue: &Catalogue,
     figures: &mut Figures,
 ) -> Result<Vec<Option<Hourly>>, QuestionError> {
-    let given = question::given(question::SATS_PER_HOUR, question.worth_sats_per_hour, figures)?;
+    let given = question::given_as(
+        question::SATS_PER_HOUR,
+        "what is worth the time",
+        question.worth_sats_per_hour,
+        figures,
+    )?;
     let hourly = |sats| Hourly::new(costs.bitcoin.usd(sats), &costs.bitcoin);
     let mut worth = Vec::new();
     for machine in &costs.machines {
@@ -450,8 +460,8 @@ mod tests {
         let texts = questions.map(|question| ask_embedded(&question).unwrap_err().to_string());
         insta::assert_snapshot!(texts.join("\n"), @r"
         the utilization is 0; it has to be from 0.001 to 1 (a fraction: 0.45 is 45 %)
-        the share is 15; it has to be from 0 to 1 (a fraction: 0.15 is 15 %)
-        the pay is -1; it has to be from 0 to 1000000000000 sats/h
+        the fee that nobody states is 15; it has to be from 0 to 1 (a fraction: 0.15 is 15 %)
+        what is worth the time is -1; it has to be from 0 to 1000000000000 sats/h
         the catalogue has no hardware `rtx5090`; did you mean `rtx3090-system`?
         ");
     }

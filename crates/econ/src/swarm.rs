@@ -73,6 +73,14 @@ const SPEED: question::Quantity = question::Quantity {
     most: dec!(1000),
 };
 
+/// The share of gradients that is accepted; not none, or there is nothing to pay for.
+const ACCEPTANCE: question::Quantity = question::Quantity {
+    name: "the share of accepted gradients",
+    unit: " (a fraction: 0.8 is 80 %)",
+    least: dec!(0.001),
+    most: dec!(1),
+};
+
 /// How many times as fast one machine is as another.
 const TIMES: question::Quantity = question::Quantity {
     name: "how many times as fast",
@@ -178,7 +186,7 @@ pub fn ask(question: &Question, catalogue: &Catalogue) -> Result<Swarm, Question
     let Some(peer) = machines.into_iter().next() else {
         return Err(QuestionError::Missing { missing: "a machine", because: "to be a peer" });
     };
-    let acceptance = question::given(question::UTILIZATION, question.acceptance, &mut figures)?;
+    let acceptance = question::given(ACCEPTANCE, question.acceptance, &mut figures)?;
     let acceptance = acceptance.unwrap_or(Decimal::ONE);
     let peer_pay = Hourly::new(bitcoin.usd(sats), &bitcoin);
     let pay = Hourly::new(bitcoin.usd(sats) * peers, &bitcoin);
@@ -538,7 +546,7 @@ mod tests {
         the number of peers is 0; it has to be from 1 to 10000000
         the pay is -1; it has to be from 0 to 1000000000000 sats/h
         the catalogue has no hardware `mac-mini`; did you mean `mac-mini-m4-pro`?
-        the utilization is 0; it has to be from 0.001 to 1 (a fraction: 0.45 is 45 %)
+        the share of accepted gradients is 0; it has to be from 0.001 to 1 (a fraction: 0.8 is 80 %)
         the catalogue has no price of the accelerator `H1000`; did you mean `H100-SXM-80`?
         the number of gradients is -1; it has to be from 0 to 1000000000
         the speed of a peer is 0; it has to be from 0.000001 to 1000 (a fraction of the accelerator's: 0.02 is a fiftieth)

@@ -107,7 +107,7 @@ fn bad_inputs_are_answered_with_what_is_accepted() {
     the price of the token is -1; it has to be from 0 to 1000000 $
     the number of miners is 0; it has to be from 1 to 100000
     the exponent of the rewards is -1; it has to be from 0 (even) to 10
-    the share is 1.5; it has to be from 0 to 1 (a fraction: 0.15 is 15 %)
+    the share of the subnet is 1.5; it has to be from 0 to 1 (a fraction: 0.15 is 15 %)
     the catalogue has no network figure `Bittensr token_price`; did you mean `Bittensor token_price`?
     the cost is -5; it has to be from 0 to 10000000 $/day
     ");
