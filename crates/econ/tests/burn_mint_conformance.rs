@@ -3,10 +3,10 @@
 
 mod vectors;
 
-use econ::mechanism::burn_mint::akash::{ConversionError, Direction, Parameters};
+use econ::mechanism::burn_mint::akash::{ConversionError, Direction, Parameters, Status};
 use econ::mechanism::burn_mint::decimal18::Decimal18;
 use econ::mechanism::burn_mint::render::{self, SaladProduct};
-use econ::mechanism::burn_mint::vault::{Outcome, Vault};
+use econ::mechanism::burn_mint::vault::{Outcome, RequestError, Vault};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -177,6 +177,53 @@ fn a_settlement_under_the_minimum_is_refused_for_good() {
     let small = Parameters { settle_spread_bps: 1_000, ..Parameters::default() };
     let conversion = small.convert(Direction::Settle, 4, dec("3")).unwrap();
     assert_eq!((conversion.minted, conversion.spread), (1, 0), "a spread under a millionth is none");
+}
+
+#[test]
+fn what_finds_no_price_is_tried_three_times_and_given_back() {
+    let mut vault = vault_with_act(Parameters::default(), dec("3"));
+    let before = *vault.balances();
+    vault.request(Direction::Settle, 1_000_000, Some(dec("3"))).unwrap();
+    for attempt in 1..=3 {
+        let outcomes = vault.end_block(vault.next_settle_at(), None);
+        match (attempt, &outcomes[..]) {
+            (1 | 2, []) => assert_eq!(vault.waiting(), 1),
+            (3, [Outcome::Canceled { reason, refunded, .. }]) => {
+                assert_eq!((*reason, *refunded), (ConversionError::NoPrice, 1_000_000));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((*vault.balances(), vault.status()), (before, Status::HaltedByOracle));
+}
+
+#[test]
+fn a_fall_slows_top_ups_then_stops_them_and_settlements_go_on() {
+    let mut vault = Vault::new(Parameters::default(), 1);
+    let settle_at =
+        |vault: &mut Vault, price: &str| vault.end_block(vault.next_settle_at(), Some(dec(price)));
+    settle_at(&mut vault, "1.00");
+    vault.request(Direction::TopUp, 1_000_000_000, Some(dec("1.00"))).unwrap();
+    vault.end_block(vault.next_top_up_at(), Some(dec("1.00")));
+    assert_eq!(vault.ratio_bps(dec("1.00")), 10_000);
+
+    settle_at(&mut vault, "0.93");
+    assert_eq!(
+        (vault.status(), Parameters::default().epoch_blocks(vault.ratio_bps(dec("0.93")))),
+        (Status::Warning, 67)
+    );
+    settle_at(&mut vault, "0.90");
+    assert_eq!(vault.status(), Status::HaltedByCollateral);
+    let refused = vault.request(Direction::TopUp, 1_000_000_000, Some(dec("0.90"))).unwrap_err();
+    assert_eq!(refused, RequestError::BreakerOpen(Status::HaltedByCollateral));
+    vault.request(Direction::Settle, 900_000_000, Some(dec("0.90"))).unwrap();
+    let settled = settle_at(&mut vault, "0.90");
+    let [Outcome::Done { conversion, newly_minted, .. }] = settled[..] else { panic!("{settled:?}") };
+    assert_eq!(
+        (conversion.minted, newly_minted),
+        (999_999_999, 0),
+        "0.9 of the credits take all of the vault's AKT"
+    );
 }
 
 #[derive(Deserialize)]

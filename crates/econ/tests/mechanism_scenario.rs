@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use econ::answer::Answer;
+use econ::mechanism::bittensor::{self, BittensorSubnet};
 use econ::mechanism::burn_mint::akash_network::{self, AkashNetwork};
 use econ::mechanism::burn_mint::render_network::{self, RenderNetwork};
 use econ::mechanism::scenario::{Comparison, Metric, Scenario, ScenarioError};
 use econ::mechanism::staked_fees::{self, IoNet};
-use econ::mechanism::subnet::{self, Subnet};
 use econ::mechanism::verified_work::{self, Gristmill};
 use econ::mechanism::{EpochInputs, Mechanism};
 use proptest::prelude::*;
@@ -19,7 +19,7 @@ fn example() -> Scenario {
 
 fn all_mechanisms() -> Vec<Box<dyn Mechanism>> {
     vec![
-        Box::new(Subnet::new(&subnet::Configuration { buyback: 0.5, ..Default::default() })),
+        Box::new(BittensorSubnet::new(&bittensor::Configuration { buyback: 0.5, ..Default::default() })),
         Box::new(RenderNetwork::new(&render_network::Configuration::default())),
         Box::new(AkashNetwork::new(&akash_network::Configuration::default())),
         Box::new(IoNet::new(&staked_fees::Configuration::default())),
@@ -139,6 +139,15 @@ fn a_scenario_without_mechanisms_or_workers_is_refused() {
     assert_eq!(Scenario::parse(&format!("{head}[mechanisms]")), Err(ScenarioError::NoMechanism));
     let nobody = EXAMPLE.replace("hardware_usd =", "pretends = true\nhardware_usd =");
     assert_eq!(Scenario::parse(&nobody), Err(ScenarioError::NoSupply));
+}
+
+#[test]
+fn the_length_of_an_epoch_hardly_matters() {
+    let daily = Scenario { epoch_days: 1, ..example() }.run();
+    for (weekly, daily) in example().run().mechanisms.iter().zip(&daily.mechanisms) {
+        let off = daily.summary.income_usd / weekly.summary.income_usd - 1.0;
+        assert!(off.abs() < 0.01, "{}: {off}", weekly.name);
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | [`emission`] | a posted schedule mints, with halvings | Bittensor, Bitcoin, io.net |
 //! | [`yuma`] | stake votes on who worked well | Bittensor's subnets |
-//! | [`subnet`] | emission split 41/41/18, the miners' part by Yuma | a Bittensor subnet |
+//! | [`bittensor`] | emission split 41/41/18, the miners' part by Yuma | a Bittensor subnet |
 //! | [`burn_mint::render`] | spending is burned, a schedule pays nodes | Render |
 //! | [`burn_mint::akash`] | spending is burned and minted again at settlement | Akash |
 //! | [`staked_fees`] | buyers pay; staked devices share an emission besides | io.net |
@@ -19,11 +19,11 @@
 
 use serde::Serialize;
 
+pub mod bittensor;
 pub mod burn_mint;
 pub mod emission;
 pub mod scenario;
 pub mod staked_fees;
-pub mod subnet;
 pub mod verified_work;
 pub mod yuma;
 

@@ -3,6 +3,31 @@
 //! A scenario is a TOML file; `examples/econ/scenario.toml` is one with every key explained. [`Scenario::parse`] reads it,
 //! [`Scenario::run`] runs it and gives a [`Comparison`].
 //!
+//! ```
+//! use econ::mechanism::scenario::{Metric, Scenario};
+//!
+//! let scenario = Scenario::parse(
+//!     r#"
+//!     years = 2
+//!     market = { demand_usd_per_day = 1000, price_usd_per_gpu_hour = 0.35 }
+//!     mechanisms = { akash = {}, gristmill = {} }
+//!
+//!     [[supply.cohorts]]
+//!     name = "home"
+//!     gpus = 400
+//!     online = 150
+//!     watts = 450
+//!     idle_watts = 60
+//!     usd_per_kwh = 0.16
+//!     "#,
+//! )?;
+//! let comparison = scenario.run();
+//! assert_eq!(comparison.series(Metric::ActiveGpus)[1].points.len(), 24);
+//! // Where buyers pay, a fall of the token's price leaves supply alone.
+//! assert_eq!(comparison.mechanisms[1].summary.supply_after_token_fall, Some(0.0));
+//! # Ok::<(), econ::mechanism::scenario::ScenarioError>(())
+//! ```
+//!
 //! | what | formula |
 //! |---|---|
 //! | demand, token price | `start · (1 + yearly)^(t/365) · Π shocks until t` |
@@ -17,7 +42,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::burn_mint::{akash_network, render_network};
-use super::{staked_fees, subnet, verified_work};
+use super::{bittensor, staked_fees, verified_work};
 
 mod comparison;
 pub mod ranges;
@@ -199,7 +224,7 @@ impl Default for Stress {
 #[serde(default, deny_unknown_fields)]
 pub struct Mechanisms {
     /// A Bittensor subnet.
-    pub bittensor: Option<subnet::Configuration>,
+    pub bittensor: Option<bittensor::Configuration>,
     /// Render.
     pub render: Option<render_network::Configuration>,
     /// Akash.

@@ -4,10 +4,10 @@ use super::comparison::{Comparison, MechanismRun, MonthRow, Summary};
 use super::supply::{Cohorts, Income};
 use super::{MONTH_DAYS, Mechanisms, Scenario, Shock};
 use crate::answer::Figures;
+use crate::mechanism::bittensor::BittensorSubnet;
 use crate::mechanism::burn_mint::akash_network::AkashNetwork;
 use crate::mechanism::burn_mint::render_network::RenderNetwork;
 use crate::mechanism::staked_fees::IoNet;
-use crate::mechanism::subnet::Subnet;
 use crate::mechanism::verified_work::Gristmill;
 use crate::mechanism::{EpochInputs, EpochOutcome, Mechanism};
 
@@ -51,7 +51,7 @@ fn change(base: &MonthRow, other: &MonthRow) -> Option<f64> {
 fn mechanisms(named: &Mechanisms) -> Vec<Box<dyn Mechanism>> {
     let Mechanisms { bittensor, render, akash, io_net, gristmill } = named;
     let mut all: Vec<Box<dyn Mechanism>> = Vec::new();
-    bittensor.iter().for_each(|c| all.push(Box::new(Subnet::new(c))));
+    bittensor.iter().for_each(|c| all.push(Box::new(BittensorSubnet::new(c))));
     render.iter().for_each(|c| all.push(Box::new(RenderNetwork::new(c))));
     akash.iter().for_each(|c| all.push(Box::new(AkashNetwork::new(c))));
     io_net.iter().for_each(|c| all.push(Box::new(IoNet::new(c))));

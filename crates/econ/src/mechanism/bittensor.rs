@@ -60,7 +60,7 @@ impl Configuration {
 
 /// A subnet in motion.
 #[derive(Clone, Debug)]
-pub struct Subnet {
+pub struct BittensorSubnet {
     configuration: Configuration,
     split: SubnetSplit,
     issued_rao: u64,
@@ -71,7 +71,7 @@ pub struct Subnet {
     yuma: Epochs<f64>,
 }
 
-impl Subnet {
+impl BittensorSubnet {
     /// A subnet at the beginning.
     pub fn new(configuration: &Configuration) -> Self {
         let stake = rank_size_stake(configuration.validators);
@@ -110,7 +110,7 @@ impl Subnet {
     }
 }
 
-impl Mechanism for Subnet {
+impl Mechanism for BittensorSubnet {
     fn name(&self) -> &'static str {
         "bittensor"
     }
