@@ -30,8 +30,12 @@ const JOBS_UNDER_WAY: usize = 256;
 const TASKS_PER_JOB: u32 = 4;
 /// One job in so many is cancelled half-way.
 const CANCELLED_ONE_IN: u64 = 10;
-/// Commands that arrive in one millisecond of the market's clock.
+/// Commands that arrive in one millisecond of the market's clock, the venue's tick among them.
 const COMMANDS_PER_MS: usize = 1_000;
+/// How long statements are good and attempts may take, in milliseconds: so short that remembering and forgetting both are
+/// part of a run. Clocks differ a little, and so does what people sign.
+const SHORTLY_MS: u64 = 100;
+const CLOCKS_DIFFER_MS: u64 = 50;
 const REGIONS: [&str; 8] =
     ["eu-west", "eu-north", "eu-south", "us-east", "us-west", "asia-east", "asia-south", "africa"];
 const CLASSES: [&str; 4] = ["x86-64-v3", "x86-64-v4", "aarch64", "cuda-sm90"];
@@ -50,6 +54,7 @@ pub(crate) enum Kind {
     Reveal,
     Settle,
     Cancel,
+    Tick,
 }
 
 impl fmt::Display for Kind {
@@ -65,6 +70,7 @@ impl fmt::Display for Kind {
             Kind::Reveal => "reveal a result",
             Kind::Settle => "reveal the last, settle",
             Kind::Cancel => "cancel a job",
+            Kind::Tick => "tick: what is due",
         })
     }
 }
@@ -115,6 +121,7 @@ pub(crate) fn record(commands: usize) -> anyhow::Result<(State, Vec<Recorded>)> 
     while recorded.len() < commands {
         if recorded.len() % COMMANDS_PER_MS == 0 {
             scene.now = scene.now.plus(1);
+            recorded.push(scene.apply(Kind::Tick, scene.venue, Command::Tick)?.0);
         }
         recorded.push(scene.step()?);
     }
@@ -189,8 +196,7 @@ impl Scene {
         command: Command,
     ) -> anyhow::Result<(Recorded, Reply)> {
         let digest = Digest(std::array::from_fn(|_| self.random.u8(..)));
-        // Clocks differ a little, and so does what people sign.
-        let not_after_ms = self.now.plus(60_000 + self.random.u64(0..50));
+        let not_after_ms = self.now.plus(SHORTLY_MS + self.random.u64(0..CLOCKS_DIFFER_MS));
         let statement = Checked { signer, digest, not_after_ms, seen: None, command };
         let applied = self.engine.apply(self.now, &statement);
         let reply = applied.with_context(|| format!("to {kind}"))?.reply;
@@ -302,7 +308,7 @@ impl Scene {
             },
             lease_max_ms: 3_600_000,
         };
-        let limits = TaskLimits { memory_mib: 64, output_bytes: 1_000, fuel: 1_000_000, timeout_ms: 60_000 };
+        let limits = TaskLimits { memory_mib: 64, output_bytes: 1_000, fuel: 1_000_000, timeout_ms: SHORTLY_MS };
         let job = JobSpec {
             name: "frames".into(),
             profile: "wasm-1".into(),

@@ -195,7 +195,7 @@ pub enum Verdict {
         reason: RejectReason,
         /// What the majority found, where there is one.
         #[serde(default)]
-        evidence: Option<Evidence>,
+        evidence: Option<Box<Evidence>>,
     },
     /// Nobody can say; unpaid, without fault.
     Inconclusive {

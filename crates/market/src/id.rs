@@ -114,12 +114,12 @@ impl Digest {
 
     /// The digest of length-prefixed parts under a domain, so that no two lists of parts collide.
     pub fn of_parts(domain: &str, parts: &[&[u8]]) -> Digest {
-        let mut hasher = blake3::Hasher::new_derive_key(domain);
+        let mut bytes = Vec::with_capacity(parts.iter().map(|part| 8 + part.len()).sum());
         for part in parts {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part);
+            bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(part);
         }
-        Digest(*hasher.finalize().as_bytes())
+        Digest(blake3::derive_key(domain, &bytes))
     }
 
     /// The first eight bytes as a little-endian integer, for draws.

@@ -23,8 +23,8 @@ use crate::{
     units::{Rate, Unit},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, btree_map, btree_set},
-    num::NonZeroU32,
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, BinaryHeap, btree_map, btree_set},
 };
 
 /// Offers of one kind, by price and age.
@@ -131,28 +131,35 @@ impl OfferIndex {
     fn merged(&self, wanted: &Wanted<'_>) -> Merged<'_> {
         let least = Kind::wanted(wanted);
         let dearest = entry(wanted.ceiling, OfferId(u64::MAX));
-        let mut merged = Merged { index: self, dearest, next: BTreeMap::new() };
+        let mut merged = Merged { index: self, dearest, heads: BinaryHeap::new(), sources: Vec::new() };
         let same = self.shelves.range(least..).take_while(|(kind, _)| kind.differs_in_size_only(&least));
-        for (_, shelf) in same.filter(|(kind, _)| kind.size.may_hold(&least.size)) {
+        for (_, shelf) in same.filter(|(kind, _)| kind.may_hold(&least)) {
             merged.add_shelf(shelf.iter());
         }
         merged
     }
 }
 
-/// What offers have in common that share a bucket, or whose buckets share a shelf. Names stand as their fingerprints: two
-/// names with the same one would share a bucket, which costs a search some looks and changes nothing that it finds.
+/// What offers have in common that share a bucket, or whose buckets share a shelf. These are keys that are compared all the
+/// time, so they are numbers.
+///
+/// Names stand as their fingerprints: two names with the same one would share a bucket, which costs a search some looks and
+/// changes nothing that it finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Kind {
-    /// None: the shelf for all regions.
-    region: Option<NonZeroU32>,
-    /// None: the bucket for offers without GPUs, the shelf for GPUs of any model, or none.
-    gpu_model: Option<NonZeroU32>,
-    role: OfferRole,
-    unit: Unit,
-    // Comes last: the sizes of one shelf lie together.
-    size: Size,
+    /// Zero: the shelf for all regions.
+    region: u32,
+    /// Zero: the bucket for offers without GPUs, the shelf for GPUs of any model, or none.
+    gpu_model: u32,
+    /// A byte each for role, unit, isolation, and the counts of GPUs, memory of each, CPU and memory. Counts are kept as the
+    /// number of their binary digits, so a bucket holds offers that differ by less than a factor of two in each.
+    size: u64,
 }
+
+/// Where the bytes for the GPUs are in a size.
+const GPU_BYTES: u64 = 0xffff_0000;
+/// How many bits of a size come after role and unit.
+const ROLE_AND_UNIT: u32 = 40;
 
 impl Kind {
     /// The bucket of an offer.
@@ -174,93 +181,83 @@ impl Kind {
         resources: &Resources,
         isolation: Isolation,
     ) -> Kind {
-        let gpu_model = resources.gpus.as_ref().map(|gpus| fingerprint(&gpus.model));
-        let size = Size::of(resources, isolation);
-        Kind { region: region.map(fingerprint), gpu_model, role, unit, size }
+        let digits = |count: u64| (u64::BITS - count.leading_zeros()) as u8;
+        let (cpu, memory) = (digits(resources.cpu_milli), digits(resources.memory_mib));
+        let gpus = resources.gpus.as_ref();
+        let gpu_count = gpus.map_or(0, |gpus| digits(gpus.count.into()));
+        let gpu_memory = gpus.map_or(0, |gpus| digits(gpus.memory_mib));
+        let size = [0, role as u8, unit as u8, isolation as u8, gpu_count, gpu_memory, cpu, memory];
+        Kind {
+            region: region.map_or(0, fingerprint),
+            gpu_model: gpus.map_or(0, |gpus| fingerprint(&gpus.model)),
+            size: u64::from_be_bytes(size),
+        }
     }
 
     /// The shelves that a bucket stands on: two, or four when its offers have GPUs. Where any GPU model will do, GPUs do
     /// not count.
     fn shelves(self) -> impl Iterator<Item = Kind> {
-        let any_model =
-            Kind { gpu_model: None, size: Size { gpu_count: 0, gpu_memory: 0, ..self.size }, ..self };
-        let models = [any_model, self].into_iter().take(1 + usize::from(self.gpu_model.is_some()));
-        models.flat_map(|kind| [kind, Kind { region: None, ..kind }])
+        let any_model = Kind { gpu_model: 0, size: self.size & !GPU_BYTES, ..self };
+        let models = [any_model, self].into_iter().take(1 + usize::from(self.gpu_model > 0));
+        models.flat_map(|kind| [kind, Kind { region: 0, ..kind }])
     }
 
     fn differs_in_size_only(&self, other: &Kind) -> bool {
-        Kind { size: other.size, ..*self } == *other
+        let what = |kind: &Kind| (kind.region, kind.gpu_model, kind.size >> ROLE_AND_UNIT);
+        what(self) == what(other)
+    }
+
+    /// Whether an offer of this size can have what something of that size needs.
+    fn may_hold(&self, needs: &Kind) -> bool {
+        self.size.to_be_bytes().iter().zip(needs.size.to_be_bytes()).all(|(has, needs)| *has >= needs)
     }
 }
 
 /// FNV-1a (<http://www.isthe.com/chongo/tech/comp/fnv/>) of a name, both halves folded into one, and never zero.
-fn fingerprint(name: &Name) -> NonZeroU32 {
+fn fingerprint(name: &Name) -> u32 {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     let hash = name.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, step);
-    NonZeroU32::new((hash >> 32 ^ hash) as u32).unwrap_or(NonZeroU32::MAX)
-}
-
-/// How large the offers of a bucket are. Counts are kept as the number of their binary digits, so a bucket holds offers
-/// that differ by less than a factor of two in each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Size {
-    isolation: Isolation,
-    gpu_count: u8,
-    gpu_memory: u8,
-    cpu: u8,
-    memory: u8,
-}
-
-impl Size {
-    fn of(resources: &Resources, isolation: Isolation) -> Size {
-        let digits = |count: u64| (u64::BITS - count.leading_zeros()) as u8;
-        let gpus = resources.gpus.as_ref();
-        Size {
-            isolation,
-            gpu_count: gpus.map_or(0, |gpus| digits(gpus.count.into())),
-            gpu_memory: gpus.map_or(0, |gpus| digits(gpus.memory_mib)),
-            cpu: digits(resources.cpu_milli),
-            memory: digits(resources.memory_mib),
-        }
-    }
-
-    /// Whether an offer of this size can have what something of that size needs.
-    fn may_hold(&self, needs: &Size) -> bool {
-        self.isolation >= needs.isolation
-            && self.gpu_count >= needs.gpu_count
-            && self.gpu_memory >= needs.gpu_memory
-            && self.cpu >= needs.cpu
-            && self.memory >= needs.memory
-    }
+    ((hash >> 32 ^ hash) as u32).max(1)
 }
 
 /// Shelves as one sorted sequence of offers, read only as far as it is asked for.
 struct Merged<'a> {
     index: &'a OfferIndex,
-    /// What follows the dearest entry that may be paid is of no use.
+    /// Dearer entries are of no use.
     dearest: Entry,
-    /// The next entry of each source.
-    next: BTreeMap<Entry, Source<'a>>,
+    /// The next entry of each source, with the source's number.
+    heads: BinaryHeap<Reverse<(Entry, usize)>>,
+    sources: Vec<Source<'a>>,
 }
 
-/// Where an entry comes from, and what follows there.
+/// What follows the entry that is among the heads.
 enum Source<'a> {
-    /// It is the cheapest of a bucket that is not open; dearer buckets of its shelf follow.
-    Shelf { bucket: &'a Kind, others: btree_map::Iter<'a, Entry, Kind> },
-    /// It is from an open bucket, whose dearer offers follow.
+    /// The entry is the cheapest of a bucket that is not open; dearer buckets of its shelf follow.
+    Shelf { bucket: Kind, others: btree_map::Iter<'a, Entry, Kind> },
+    /// The dearer offers of an open bucket.
     Bucket(btree_set::Iter<'a, Entry>),
 }
 
 impl<'a> Merged<'a> {
     fn add_shelf(&mut self, mut buckets: btree_map::Iter<'a, Entry, Kind>) {
-        if let Some((entry, bucket)) = buckets.next().filter(|(entry, _)| **entry <= self.dearest) {
-            self.next.insert(*entry, Source::Shelf { bucket, others: buckets });
+        if let Some((entry, bucket)) = buckets.next() {
+            self.add_head(Some(entry), self.sources.len());
+            self.sources.push(Source::Shelf { bucket: *bucket, others: buckets });
         }
     }
 
-    fn add_bucket(&mut self, mut offers: btree_set::Iter<'a, Entry>) {
-        if let Some(entry) = offers.next().filter(|entry| **entry <= self.dearest) {
-            self.next.insert(*entry, Source::Bucket(offers));
+    /// Opens the bucket whose cheapest offer is given out.
+    fn open_bucket(&mut self, bucket: &Kind) {
+        let Some(bucket) = self.index.buckets.get(bucket) else { return };
+        let mut offers = bucket.iter();
+        offers.next();
+        self.add_head(offers.next(), self.sources.len());
+        self.sources.push(Source::Bucket(offers));
+    }
+
+    fn add_head(&mut self, entry: Option<&Entry>, source: usize) {
+        if let Some(entry) = entry.filter(|entry| **entry <= self.dearest) {
+            self.heads.push(Reverse((*entry, source)));
         }
     }
 }
@@ -269,16 +266,19 @@ impl Iterator for Merged<'_> {
     type Item = OfferId;
 
     fn next(&mut self) -> Option<OfferId> {
-        let ((_, _, id), source) = self.next.pop_first()?;
-        match source {
-            Source::Bucket(offers) => self.add_bucket(offers),
+        let Reverse(((_, _, id), nth)) = self.heads.pop()?;
+        match &mut self.sources[nth] {
+            Source::Bucket(offers) => {
+                let next = offers.next();
+                self.add_head(next, nth);
+            }
             Source::Shelf { bucket, others } => {
-                self.add_shelf(others);
-                if let Some(bucket) = self.index.buckets.get(bucket) {
-                    let mut offers = bucket.iter();
-                    offers.next(); // The one that is given out now.
-                    self.add_bucket(offers);
+                let opened = *bucket;
+                if let Some((entry, next)) = others.next() {
+                    *bucket = *next;
+                    self.add_head(Some(entry), nth);
                 }
+                self.open_bucket(&opened);
             }
         }
         Some(id)

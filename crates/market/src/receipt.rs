@@ -351,5 +351,9 @@ fn is_zero(amount: &Msat) -> bool {
 
 /// The JSON of a type whose fields always have one.
 fn json<T: Serialize>(value: &T) -> Vec<u8> {
-    serde_json::to_vec(value).unwrap_or_else(|error| panic!("a receipt has no JSON form: {error}"))
+    // Most receipts fit; growing to this size would copy as much again.
+    let mut text = Vec::with_capacity(8 << 10);
+    serde_json::to_writer(&mut text, value)
+        .unwrap_or_else(|error| panic!("a receipt has no JSON form: {error}"));
+    text
 }

@@ -131,12 +131,14 @@ impl Standing {
     /// What the formula says now. Linear in the number of counterparties.
     pub fn score(&self, now: TimeMs) -> Score {
         let factor = decay_factor(self.hours_until(now));
-        let capped = |side: fn(&Dealings) -> u64| {
-            capped_sum(self.dealings.values().map(|dealings| decay(side(dealings), factor)))
-        };
-        let accepted = capped(|dealings| dealings.accepted);
+        let (mut accepted, mut late) = (CappedSum::default(), CappedSum::default());
+        for dealings in self.dealings.values() {
+            accepted.add(decay(dealings.accepted, factor));
+            late.add(decay(dealings.late, factor));
+        }
+        let accepted = accepted.total();
         let alpha = u128::from(ONE) + accepted;
-        let beta = u128::from(ONE) + u128::from(decay(self.wrong, factor)) + capped(|dealings| dealings.late);
+        let beta = u128::from(ONE) + u128::from(decay(self.wrong, factor)) + late.total();
         let (mean, lower) = beta_mean_and_lower(alpha, beta);
         Score {
             score_ppm: to_ppm(lower),
@@ -234,25 +236,35 @@ pub fn audit_rate_ppm(floor_ppm: u32, valid_in_a_row: u32) -> u32 {
 /// If the `j` largest weights are the capped ones, then `T = 2U + rest + j·T/4`, so `cap = (2U + rest)/(4 − j)`, where
 /// `rest` sums the others. The right `j` is the first for which the largest of the others is within the cap; it is at
 /// most 3, because then the cap is at least `rest`.
-fn capped_sum(weights: impl Iterator<Item = u64>) -> u128 {
-    let mut largest = [0u64; CAPPED_MAX as usize];
-    let mut rest = 0u128;
-    for weight in weights {
-        rest += u128::from(weight);
-        let rank = largest.partition_point(|other| *other >= weight);
-        if rank < largest.len() {
-            largest[rank..].rotate_right(1);
-            largest[rank] = weight;
+#[derive(Default)]
+struct CappedSum {
+    /// The largest weights, the largest first.
+    largest: [u64; CAPPED_MAX as usize],
+    /// The sum of all.
+    sum: u128,
+}
+
+impl CappedSum {
+    fn add(&mut self, weight: u64) {
+        self.sum += u128::from(weight);
+        if weight > self.largest[self.largest.len() - 1] {
+            let rank = self.largest.partition_point(|other| *other >= weight);
+            self.largest[rank..].rotate_right(1);
+            self.largest[rank] = weight;
         }
     }
-    for (capped, weight) in (0..CAPPED_MAX).zip(largest.map(u128::from)) {
-        let cap = (2 * u128::from(ONE) + rest) / u128::from(CAP_PARTS - capped);
-        if weight <= cap {
-            return rest + u128::from(capped) * cap;
+
+    fn total(self) -> u128 {
+        let mut rest = self.sum;
+        for (capped, weight) in (0..CAPPED_MAX).zip(self.largest.map(u128::from)) {
+            let cap = (2 * u128::from(ONE) + rest) / u128::from(CAP_PARTS - capped);
+            if weight <= cap {
+                return rest + u128::from(capped) * cap;
+            }
+            rest -= weight;
         }
-        rest -= weight;
+        rest + u128::from(CAPPED_MAX) * (2 * u128::from(ONE) + rest)
     }
-    rest + u128::from(CAPPED_MAX) * (2 * u128::from(ONE) + rest)
 }
 
 /// Mean of Beta(α, β), and the mean less one standard deviation, as fractions of 2³².

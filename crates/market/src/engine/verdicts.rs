@@ -159,7 +159,7 @@ impl Engine {
                 self.disown_lease(lease);
                 cheats.push(lease);
             }
-            self.void_attempt(vote.attempt, Verdict::Rejected { reason, evidence: Some(evidence) });
+            self.void_attempt(vote.attempt, Verdict::Rejected { reason, evidence: Some(Box::new(evidence)) });
         }
         if let Some(first) = agreeing.first() {
             self.record_outcome(job, task, TaskOutcome::Done { result, attempt: *first });
