@@ -95,6 +95,11 @@ async fn a_market_that_shows_another_history_is_refused_with_evidence() {
     party(&one.market, 2).await;
     let seen = one.market.newest_head().unwrap();
 
+    // A history that lacks what was shown before.
+    let market = Market::connect(other.running.address()).await.unwrap();
+    let shorter = market.remember_head(seen).await.unwrap_err();
+    assert!(matches!(shorter, ClientError::NoProof { .. }), "{shorter}");
+
     // As many events, but others: the two heads are proof enough.
     party(&other.market, 3).await;
     let market = Market::connect(other.running.address()).await.unwrap();

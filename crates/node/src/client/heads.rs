@@ -94,6 +94,10 @@ impl Market {
     pub async fn remember_head(&self, head: SignedHead) -> Result<(), ClientError> {
         let now = self.log_head().await?;
         self.heads().take(head, &self.venue())?;
+        if now.head.size < head.head.size {
+            // A log only grows: what it showed then is gone or hidden.
+            return Err(ClientError::NoProof { old: head.head, new: now.head });
+        }
         self.prove_continuity(head, now).await
     }
 
