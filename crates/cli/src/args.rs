@@ -102,6 +102,8 @@ pub(crate) enum Command {
     /// The computers of your party
     #[command(subcommand)]
     Machine(commands::machine::MachineCommand),
+    /// Find out whether any of this pays: costs, prices, pay, mechanisms
+    Econ(Box<commands::econ::EconArgs>),
     /// Check and replay a market's data folder, offline
     #[command(subcommand)]
     Journal(commands::journal::JournalCommand),

@@ -1,5 +1,6 @@
 //! One module for each family of commands.
 
+pub(crate) mod econ;
 pub(crate) mod job;
 pub(crate) mod journal;
 pub(crate) mod machine;

@@ -6,6 +6,8 @@
 //! party.key              the party's secret key
 //! machines/LABEL.key     secret keys of machines
 //! heads/VENUE.json       the newest public head that each market showed
+//! prices.toml            figures of one's own about prices, costs and tariffs
+//! prices/TABLE.csv       figures that were taken over from feeds and files
 //! profiles/NAME/…        the same again, for --profile NAME
 //! ```
 //!
@@ -13,11 +15,12 @@
 //! `GRIST_HOME/data` where that is set.
 
 use crate::{
+    answer::today,
     args::Global,
     exit::{Exit, Failure},
 };
 use directories::ProjectDirs;
-use econ::catalogue::Catalogue;
+use econ::catalogue::{Catalogue, Overlay, Sheet, import};
 use market::{key::PublicKey, name::Name};
 use node::client::Address;
 use serde::Deserialize;
@@ -76,9 +79,52 @@ impl Home {
         }
     }
 
-    /// What is known about prices and tariffs.
+    /// What is known about prices and tariffs: the program's figures, over them what was taken over from feeds and files,
+    /// over that what the person wrote into `prices.toml`.
     pub(crate) fn catalogue(&self) -> Result<Catalogue, Failure> {
-        Catalogue::embedded().map_err(|e| Failure::of(Exit::Unexpected, e))
+        let mut catalogue = Catalogue::embedded().map_err(|e| Failure::of(Exit::Unexpected, e))?;
+        catalogue.overlay(&self.stored_prices()?);
+        let own = self.settings.join("prices.toml");
+        match std::fs::read_to_string(&own) {
+            Ok(text) => {
+                let overlay = Overlay::from_toml(&text, today());
+                catalogue.overlay(
+                    &overlay.map_err(|e| Failure::of(Exit::BadInput, e).during(own.display()))?,
+                );
+                Ok(catalogue)
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(catalogue),
+            Err(e) => Err(Failure::of(Exit::BadInput, e).during(own.display())),
+        }
+    }
+
+    /// The prices that were taken over from feeds and files.
+    pub(crate) fn stored_prices(&self) -> Result<Overlay, Failure> {
+        let folder = self.settings.join("prices");
+        let wrong = |e: io::Error| Failure::of(Exit::BadInput, e).during(folder.display());
+        let mut sheets = Vec::new();
+        for table in Catalogue::tables() {
+            let name = format!("{table}.csv");
+            match std::fs::read_to_string(folder.join(&name)) {
+                Ok(text) => sheets.push(Sheet { name, text }),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(wrong(e)),
+            }
+        }
+        import(&sheets, today()).map_err(|e| Failure::of(Exit::BadInput, e).during(folder.display()))
+    }
+
+    /// Keeps them. A table is replaced whole or not at all.
+    pub(crate) fn store_prices(&self, sheets: &[Sheet]) -> Result<(), Failure> {
+        let folder = self.settings.join("prices");
+        let wrong = |e: io::Error| Failure::of(Exit::BadInput, e).during(folder.display());
+        private_folder(&folder).map_err(wrong)?;
+        for Sheet { name, text } in sheets {
+            let mut file = tempfile::NamedTempFile::new_in(&folder).map_err(wrong)?;
+            io::Write::write_all(&mut file, text.as_bytes()).map_err(wrong)?;
+            file.persist(folder.join(name)).map_err(|e| wrong(e.error))?;
+        }
+        Ok(())
     }
 
     /// Where the settings are.

@@ -63,6 +63,7 @@ async fn dispatch(command: Command, global: &Global, output: &Output) -> Result<
         Command::Wallet(command) => commands::wallet::run(&command, global, output).await,
         Command::Party(command) => commands::party::run(&command, global, output).await,
         Command::Machine(command) => commands::machine::run(&command, global, output).await,
+        Command::Econ(args) => commands::econ::run(*args, global, output).await,
         Command::Journal(command) => commands::journal::run(&command, output),
         Command::Completions(args) => commands::manual::completions(&args),
         Command::Man(args) => commands::manual::man(&args, output),

@@ -16,7 +16,7 @@ use crate::{
     money::Usd,
 };
 pub use csv_figures::{FiguresError, read_csv};
-pub use history::History;
+pub use history::{History, MachineHistory};
 use rust_decimal::{Decimal, dec};
 use serde::Serialize;
 use std::collections::BTreeMap;

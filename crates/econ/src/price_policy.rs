@@ -1,18 +1,22 @@
 //! What a provider asks: never less than an hour costs it plus its margin, and above that what others ask.
 //!
-//! With `t` dollars a kilowatt-hour, `w` watts at work and `w₀` when idle, a utilization `u`, a purchase price `p`, a residual
-//! value `r` after `l` years and a margin `m`:
+//! With `t` dollars a kilowatt-hour, `w` watts at work and `w₀` when idle, a utilization `u`, a purchase price `p`, of which the
+//! fraction `r` is left after `l` years, and a margin `m`:
 //!
 //! ```text
 //! power = t/1000 · (w − w₀)               where the machine would be on anyway
 //! power = t/1000 · (w + w₀ · (1 − u)/u)   where it is on for this alone: idle hours are paid by the busy ones
-//! wear  = (p − r) / (l · 8760 · u)        nothing where the owner counts it as paid for
+//! wear  = p · (1 − r) / (l · 8760 · u)       nothing where the owner counts it as paid for
 //! floor = (power + wear) · (1 + m)
 //! ```
 
 use crate::{
     answer::{Answer, Cell, Figures, Table},
-    money::{BtcRate, HOURS_PER_YEAR, Usd},
+    cost::{amortized_usd_per_hour, electricity_usd_per_hour, idle_hours_per_earning_hour},
+    money::{BtcRate, Usd},
+    question::{
+        BTC_USD, IDLE_WATTS, LIFE_YEARS, PRICE, Quantity, QuestionError, RESIDUAL, TARIFF, UTILIZATION, WATTS,
+    },
 };
 use market::units::{Msat, Rounding, mul_div};
 use rust_decimal::{Decimal, RoundingStrategy, dec, prelude::ToPrimitive};
@@ -24,7 +28,7 @@ const MSAT_PER_BTC: Decimal = dec!(100_000_000_000);
 /// What the owner of a machine knows about its costs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Costs {
-    /// What it draws at work, in watts; more than 0.
+    /// What it draws at work, in watts.
     pub watts: Decimal,
     /// What it draws when idle, in watts; not more than `watts`.
     pub idle_watts: Decimal,
@@ -47,119 +51,62 @@ pub struct Costs {
 pub struct Purchase {
     /// The price; not negative.
     pub price_usd: Usd,
-    /// What it is worth in the end; at most the price.
-    pub residual_usd: Usd,
-    /// How long it lasts, in years; above 0.
+    /// What is left of the price in the end, as a fraction of it.
+    pub residual: Decimal,
+    /// How long it lasts, in years.
     pub life_years: Decimal,
 }
 
-/// A cost that cannot be.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} is {value}: {range}")]
-pub struct BadCost {
-    /// Which.
-    pub what: &'static str,
-    /// What it is.
-    pub value: Decimal,
-    /// What it can be.
-    pub range: &'static str,
-}
+/// What an owner may want above cost.
+pub const MARGIN: Quantity =
+    Quantity { name: "the margin", unit: " (a fraction: 0.2 is 20 %)", least: dec!(0), most: dec!(100) };
 
 impl Costs {
     /// Whether all of it can be.
-    pub fn check(&self) -> Result<(), BadCost> {
-        let zero = Decimal::ZERO;
-        let bound = dec!(1_000_000_000);
-        let checks = [
-            (
-                "watts",
-                self.watts,
-                self.watts > zero && self.watts <= dec!(1_000_000),
-                "more than 0, at most 1000000",
-            ),
-            (
-                "idle_watts",
-                self.idle_watts,
-                self.idle_watts >= zero && self.idle_watts <= self.watts,
-                "from 0 to the watts at work",
-            ),
-            (
-                "the tariff",
-                self.usd_per_kwh.0,
-                self.usd_per_kwh.0 >= zero && self.usd_per_kwh.0 <= dec!(100),
-                "dollars a kWh, from 0 to 100",
-            ),
-            (
-                "utilization",
-                self.utilization,
-                self.utilization >= dec!(0.0001) && self.utilization <= Decimal::ONE,
-                "a fraction, more than 0 and at most 1 (0.5 is half of the time)",
-            ),
-            (
-                "margin",
-                self.margin,
-                self.margin >= zero && self.margin <= dec!(100),
-                "a fraction from 0 to 100",
-            ),
-            (
-                "the price of a bitcoin",
-                self.btc.usd_per_btc,
-                self.btc.usd_per_btc > zero && self.btc.usd_per_btc <= bound,
-                "dollars, more than 0",
-            ),
-        ];
-        let of_purchase = self.purchase.iter().flat_map(|bought| {
-            let Purchase { price_usd, residual_usd, life_years } = *bought;
-            let has_price = price_usd.0 >= zero && price_usd.0 <= bound;
-            [
-                ("the price of the machine", price_usd.0, has_price, "dollars, not negative"),
-                (
-                    "the residual value",
-                    residual_usd.0,
-                    residual_usd.0 >= zero && residual_usd <= price_usd,
-                    "dollars, from 0 to the price",
-                ),
-                (
-                    "life",
-                    life_years,
-                    life_years >= dec!(0.01) && life_years <= dec!(100),
-                    "years, from 0.01 to 100",
-                ),
-            ]
-        });
-        match checks.into_iter().chain(of_purchase).find(|(_, _, holds, _)| !holds) {
-            Some((what, value, _, range)) => Err(BadCost { what, value, range }),
-            None => Ok(()),
-        }
+    pub fn check(&self) -> Result<(), QuestionError> {
+        WATTS.check(self.watts)?;
+        Quantity { most: self.watts, ..IDLE_WATTS }.check(self.idle_watts)?;
+        TARIFF.check_usd(self.usd_per_kwh)?;
+        UTILIZATION.check(self.utilization)?;
+        MARGIN.check(self.margin)?;
+        BTC_USD.check(self.btc.usd_per_btc)?;
+        let Some(bought) = &self.purchase else { return Ok(()) };
+        PRICE.check_usd(bought.price_usd)?;
+        RESIDUAL.check(bought.residual)?;
+        LIFE_YEARS.check(bought.life_years).map(drop)
     }
 
     /// The least that an hour of the whole machine may bring.
-    pub fn floor(&self) -> Result<Floor, BadCost> {
+    pub fn floor(&self) -> Result<Floor, QuestionError> {
         self.check()?;
-        let idle_watts = if self.is_always_on {
-            -self.idle_watts
-        } else {
-            self.idle_watts * (Decimal::ONE - self.utilization) / self.utilization
+        // The checked ranges leave no divisor zero and no sum too large; should they ever, the costs are out of range.
+        let too_much = |given: Decimal| QuestionError::OutOfRange {
+            what: "the floor".into(),
+            given,
+            accepted: "less than all bitcoin".into(),
         };
-        let power = self.usd_per_kwh * ((self.watts + idle_watts) / dec!(1000));
-        let wear = self.purchase.map_or(Usd::ZERO, |bought| {
-            let lost = bought.price_usd - bought.residual_usd;
-            Usd(lost.0 / (bought.life_years * HOURS_PER_YEAR * self.utilization))
-        });
+        let idle_hours = idle_hours_per_earning_hour(self.utilization).ok_or(too_much(self.utilization))?;
+        let idle_watts = self.idle_watts * if self.is_always_on { Decimal::NEGATIVE_ONE } else { idle_hours };
+        let power = electricity_usd_per_hour(self.watts + idle_watts, self.usd_per_kwh);
+        let wear = match &self.purchase {
+            Some(Purchase { price_usd, residual, life_years }) => {
+                let wear = amortized_usd_per_hour(*price_usd, *price_usd * *residual, *life_years, self.utilization);
+                wear.ok_or(too_much(*life_years))?
+            }
+            None => Usd::ZERO,
+        };
         let margin = (power + wear) * self.margin;
         let usd_per_hour = power + wear + margin;
         // Up: a floor that is rounded down would be below cost.
         let msat = (usd_per_hour.0 * MSAT_PER_BTC / self.btc.usd_per_btc)
             .round_dp_with_strategy(0, RoundingStrategy::AwayFromZero);
         let msat = msat.to_u64().map(Msat).filter(|msat| *msat <= Msat::MAX);
-        let too_much =
-            BadCost { what: "the floor in dollars", value: usd_per_hour.0, range: "less than all bitcoin" };
         Ok(Floor {
             power_usd_per_hour: power,
             wear_usd_per_hour: wear,
             margin_usd_per_hour: margin,
             usd_per_hour,
-            msat_per_hour: msat.ok_or(too_much)?,
+            msat_per_hour: msat.ok_or(too_much(usd_per_hour.0))?,
         })
     }
 }
@@ -290,8 +237,8 @@ impl Answer for Explanation {
         };
         row("power", self.floor.power_usd_per_hour, format!("{idle} × {:.4}/kWh", usd_per_kwh));
         let wear = match purchase {
-            Some(Purchase { price_usd, residual_usd, life_years }) => format!(
-                "({price_usd} − {residual_usd}) ÷ ({life_years} years × 8760 h × {utilization} of the time)"
+            Some(Purchase { price_usd, residual, life_years }) => format!(
+                "{price_usd} × (1 − {residual}) ÷ ({life_years} years × 8760 h × {utilization} of the time)"
             ),
             None => "counted as paid for".into(),
         };
@@ -341,7 +288,7 @@ mod tests {
             usd_per_kwh: Usd(dec!(0.16)),
             purchase: Some(Purchase {
                 price_usd: Usd(dec!(2500)),
-                residual_usd: Usd::ZERO,
+                residual: Decimal::ZERO,
                 life_years: dec!(3),
             }),
             utilization: dec!(0.5),
@@ -372,14 +319,14 @@ mod tests {
     #[test]
     fn costs_that_cannot_be_are_refused_with_their_range() {
         let error = |costs: Costs| costs.floor().unwrap_err().to_string();
-        assert_eq!(error(Costs { watts: dec!(-1), ..costs() }), "watts is -1: more than 0, at most 1000000");
+        assert_eq!(error(Costs { watts: dec!(-1), ..costs() }), "the power is -1; it has to be from 0.1 to 1000000 W");
         assert_eq!(
             error(Costs { utilization: dec!(1.3), ..costs() }),
-            "utilization is 1.3: a fraction, more than 0 and at most 1 (0.5 is half of the time)"
+            "the utilization is 1.3; it has to be from 0.001 to 1 (a fraction: 0.45 is 45 %)"
         );
         assert_eq!(
             error(Costs { idle_watts: dec!(451), ..costs() }),
-            "idle_watts is 451: from 0 to the watts at work"
+            "the idle power is 451; it has to be from 0 to 450 W"
         );
     }
 
@@ -425,7 +372,7 @@ mod tests {
                 watts: number(watts),
                 idle_watts: number(idle),
                 usd_per_kwh: Usd(number(tariff)),
-                purchase: Some(Purchase { price_usd: Usd(number(price)), residual_usd: Usd(number(residual)), life_years: number(life) }),
+                purchase: Some(Purchase { price_usd: Usd(number(price)), residual: number(residual), life_years: number(life) }),
                 utilization: Decimal::new(use_, 4),
                 margin: Decimal::new(margin.into(), 3),
                 ..costs()

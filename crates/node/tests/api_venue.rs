@@ -147,7 +147,7 @@ fn a_snapshot_and_the_rest_give_the_same_market_as_the_whole_journal() {
     assert_eq!(made, Some(Position(8)));
     (20..25).for_each(|seed| register(&mut venue, seed));
     let (hash, head) = (venue.read().engine().state_hash().unwrap(), venue.read().log().head());
-    let whole = replay(&folder.join("journal"), venue.key()).unwrap();
+    let whole = replay(&folder.join("journal"), venue.key(), |_| {}).unwrap();
     assert_eq!((whole.state_hash, whole.public_head, whole.entries), (hash, head, 15));
     drop(venue);
 

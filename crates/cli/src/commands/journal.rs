@@ -49,9 +49,9 @@ pub(crate) struct DumpArgs {
 /// Runs the command.
 pub(crate) fn run(command: &JournalCommand, output: &Output) -> Result<(), Failure> {
     match command {
-        JournalCommand::Verify(args) => verify(&journal_folder(args)?, output),
+        JournalCommand::Verify(args) => verify(&journal_folder(&args.folder)?, output),
         JournalCommand::Dump(args) => dump(args, output),
-        JournalCommand::Replay(args) => replayed(&journal_folder(args)?, output),
+        JournalCommand::Replay(args) => replayed(&journal_folder(&args.folder)?, output),
     }
 }
 
@@ -92,7 +92,7 @@ fn describe_tail(tail: &TornTail) -> String {
 }
 
 fn dump(args: &DumpArgs, output: &Output) -> Result<(), Failure> {
-    let folder = journal_folder(&args.folder)?;
+    let folder = journal_folder(&args.folder.folder)?;
     let entries = journal::dump(&folder, Position(args.from.max(1))).map_err(unreadable)?;
     for entry in entries.take(args.limit.unwrap_or(usize::MAX)) {
         let entry = entry.map_err(unreadable)?;
@@ -119,7 +119,7 @@ fn dump(args: &DumpArgs, output: &Output) -> Result<(), Failure> {
 
 fn replayed(folder: &Path, output: &Output) -> Result<(), Failure> {
     let venue = venue_of(folder)?;
-    let replayed = replay(folder, venue).map_err(|e| Failure::of(Exit::NotVerified, e))?;
+    let replayed = replay(folder, venue, |_| {}).map_err(|e| Failure::of(Exit::NotVerified, e))?;
     let json = json!({
         "entries": replayed.entries,
         "chain_head": replayed.chain_head,
@@ -140,7 +140,7 @@ fn replayed(folder: &Path, output: &Output) -> Result<(), Failure> {
 }
 
 /// The venue that the first statement is meant for.
-fn venue_of(folder: &Path) -> Result<PublicKey, Failure> {
+pub(super) fn venue_of(folder: &Path) -> Result<PublicKey, Failure> {
     let mut entries = journal::dump(folder, Position::START.next()).map_err(unreadable)?;
     let Some(first) = entries.next() else {
         return Err(Failure::new(Exit::BadInput, "the journal has no entries: nothing to replay"));
@@ -160,9 +160,10 @@ fn statement(entry: &Entry) -> Result<Statement, Failure> {
 }
 
 /// People name the data folder as often as the journal in it.
-fn journal_folder(args: &FolderArgs) -> Result<PathBuf, Failure> {
-    let inner = args.folder.join("journal");
-    let folder = if inner.is_dir() { inner } else { args.folder.clone() };
+/// The journal in a market's data folder, or the folder itself.
+pub(super) fn journal_folder(named: &Path) -> Result<PathBuf, Failure> {
+    let inner = named.join("journal");
+    let folder = if inner.is_dir() { inner } else { named.to_owned() };
     if folder.is_dir() {
         return Ok(folder);
     }

@@ -50,6 +50,17 @@ struct Job {
     name: String,
 }
 
+/// What one machine did in a market.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineHistory {
+    /// Hours for which it was registered.
+    pub registered_hours: Decimal,
+    /// Those in which it had work that was paid.
+    pub earning_hours: Decimal,
+    /// What it was paid.
+    pub earned: Msat,
+}
+
 impl Span {
     fn end(&mut self, at: TimeMs) {
         self.until.get_or_insert(at);
@@ -104,6 +115,22 @@ impl History {
         if let Some(work) = self.leases.get_mut(&lease).and_then(|lease| lease.work.as_mut()) {
             work.end(at);
         }
+    }
+
+    /// What a machine did until the last event; `None` where no event names it.
+    pub fn machine(&self, machine: MachineId) -> Option<MachineHistory> {
+        let registered = self.machines.get(&machine)?;
+        let mut spans = Vec::new();
+        let mut sum = Msat::ZERO;
+        for (_, work, _, msat) in self.paid().filter(|(lease, ..)| lease.machine == machine) {
+            spans.push((work.from.0, work.until(self.last)));
+            sum.0 = sum.0.saturating_add(msat.0);
+        }
+        Some(MachineHistory {
+            registered_hours: hours(registered.until(self.last).saturating_sub(registered.from.0)),
+            earning_hours: hours(covered(spans)),
+            earned: sum,
+        })
     }
 
     /// What happened until the last event, under a name. `btc` says what a bitcoin costs; `provenance` where the events are

@@ -20,6 +20,7 @@ mod address;
 mod blobs;
 mod contact;
 mod events;
+mod feed;
 mod heads;
 mod reads;
 mod tls;
@@ -27,6 +28,7 @@ mod tls;
 pub use address::{Address, AddressError};
 pub use contact::Contact;
 pub use heads::ForkEvidence;
+pub use feed::fetch_text;
 pub use reads::OfferQuery;
 
 use crate::api::{Accepted, ApiError, ReadToken, VenueInfo};

@@ -2,8 +2,8 @@
 
 use super::{ClientError, Market, REQUEST_TIMEOUT};
 use crate::api::{
-    AccountView, Board, DevInvoice, JobView, KeyView, LeaseView, MachineView, OfferView, PartyView, Quote,
-    QuoteRequest, TaskView, TopupView, WithdrawalView, WorkView,
+    AccountView, Board, DevInvoice, JobView, KeyView, LeaseView, MachineView, OfferView, PartyView,
+    PlacedEvent, Quote, QuoteRequest, TaskView, TopupView, WithdrawalView, WorkView,
 };
 use market::{
     engine::explain::{WhyIdle, WhyOrder},
@@ -69,6 +69,11 @@ impl Market {
             self.decode(self.attempt(request).await?).await
         })
         .await
+    }
+
+    /// Entries of the public log from number `start` on, counted from 0; at most as many as the market gives at once.
+    pub async fn log_entries(&self, start: u64) -> Result<Vec<PlacedEvent>, ClientError> {
+        self.get(&format!("/v1/log/entries?start={start}"), None).await
     }
 
     /// One offer; `None` when it does not stand.

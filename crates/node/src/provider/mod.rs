@@ -12,6 +12,7 @@ mod fault;
 pub mod hardware;
 mod lease_worker;
 mod policy;
+pub mod power;
 pub mod pricing;
 mod provide;
 mod sandbox;

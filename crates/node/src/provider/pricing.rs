@@ -18,9 +18,12 @@ use crate::{
 };
 use econ::{
     answer::Figures,
-    catalogue::{Catalogue, Row, Unknown},
+    catalogue::{Catalogue, Row},
     money::{BtcRate, Usd},
-    price_policy::{Ask, BadCost, Costs, Explanation, Floor, Purchase, lease_floor, per_giga_fuel},
+    price_policy::{Ask, Costs, Explanation, Floor, Purchase, lease_floor, per_giga_fuel},
+    question::{
+        LIFE_YEARS, PRICE, QuestionError, Tariff, UTILIZATION, WATTS, bitcoin, given, given_or_assumed,
+    },
 };
 use jiff::{Span, civil::DateTime};
 use market::{
@@ -64,8 +67,8 @@ pub struct CostsConfig {
     pub tariff_hours: Vec<TariffHours>,
     /// What the machine cost.
     pub price_usd: Option<Decimal>,
-    /// What it is worth in the end.
-    pub residual_usd: Decimal,
+    /// What is left of that in the end.
+    pub residual: Option<Share>,
     /// How long it lasts.
     pub life_years: Option<Decimal>,
     /// Whether it is paid for: only power counts.
@@ -91,12 +94,9 @@ pub struct TariffHours {
 /// Costs that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CostsError {
-    /// The catalogue does not know a name.
+    /// A number that cannot be, or a name that the catalogue does not know.
     #[error(transparent)]
-    Unknown(#[from] Unknown),
-    /// A number that cannot be.
-    #[error(transparent)]
-    Bad(#[from] BadCost),
+    Bad(#[from] QuestionError),
     /// Something is not said.
     #[error("say {0}")]
     Missing(&'static str),
@@ -109,49 +109,48 @@ impl CostsConfig {
     /// The costs, with what the catalogue knows where the owner says nothing, and the figures used.
     fn resolve(&self, catalogue: &Catalogue) -> Result<(Costs, Figures), CostsError> {
         let mut figures = Figures::default();
-        let hardware = self.hardware.as_deref().map(|id| catalogue.hardware(id)).transpose()?;
+        let hardware = self.hardware.as_deref().map(|id| catalogue.hardware(id).map_err(QuestionError::from)).transpose()?;
         if let Some(row) = hardware {
-            let value = format!("{} W, {}", row.train_watts, row.price_usd);
+            let value = format!("{} W, {}", row.train_watts.normalize(), row.price_usd);
             figures.cite(&row.name, value, &row.provenance());
         }
-        let watts = self.watts.or(hardware.map(|row| row.train_watts));
+        let watts = given(WATTS, self.watts, &mut figures)?.or(hardware.map(|row| row.train_watts));
         let watts = watts.ok_or(CostsError::Missing("`watts`, or `hardware` as the catalogue calls it"))?;
-        let usd_per_kwh = match (self.usd_per_kwh, &self.region) {
-            (Some(given), _) => Usd(given),
-            (None, Some(region)) => {
-                let row = catalogue.tariff(region)?;
-                figures.cite(row.key(), format!("{} usd/kWh", row.usd_per_kwh.0), &row.provenance());
-                row.usd_per_kwh
-            }
+        let tariff = match (self.usd_per_kwh, &self.region) {
+            (Some(usd), _) => Tariff::UsdPerKwh(Usd(usd)),
+            (None, Some(region)) => Tariff::Region(region.clone()),
             (None, None) => return Err(CostsError::Missing("`usd_per_kwh`, or a `region` of the catalogue")),
         };
-        let price_usd = self.price_usd.map(Usd).or(hardware.map(|row| row.price_usd));
-        let purchase = match (self.paid_for, price_usd) {
+        let price_usd = given(PRICE, self.price_usd, &mut figures)?.map(Usd);
+        let purchase = match (self.paid_for, price_usd.or(hardware.map(|row| row.price_usd))) {
             (true, _) => None,
             (false, Some(price_usd)) => Some(Purchase {
                 price_usd,
-                residual_usd: Usd(self.residual_usd),
-                life_years: match self.life_years {
-                    Some(years) => years,
-                    None => catalogue.assumption("hardware_life", &mut figures)?,
-                },
+                residual: self.residual.map_or(Decimal::ZERO, fraction),
+                life_years: given_or_assumed(
+                    LIFE_YEARS,
+                    self.life_years,
+                    "hardware_life",
+                    catalogue,
+                    &mut figures,
+                )?,
             }),
             (false, None) => {
                 return Err(CostsError::Missing("`price_usd`, or `paid_for = true` where only power counts"));
             }
         };
-        let utilization = match self.utilization {
-            Some(share) => fraction(share),
-            None => catalogue.assumption("utilization_for_amortization", &mut figures)?,
-        };
-        let btc = match self.btc_usd {
-            Some(usd_per_btc) => BtcRate { usd_per_btc, ..catalogue.btc_rate()? },
-            None => catalogue.btc_rate()?,
-        };
-        match self.btc_usd {
-            Some(usd) => figures.given("bitcoin", format!("{usd} usd")),
-            None => figures.cite_rate(&btc),
-        }
+        let utilization = given_or_assumed(
+            UTILIZATION,
+            self.utilization.map(fraction),
+            "utilization_for_amortization",
+            catalogue,
+            &mut figures,
+        )?;
+        let own_rate = self.btc_usd.map(|usd_per_btc| {
+            catalogue.btc_rate().map(|rate| BtcRate { usd_per_btc, source: "you".into(), ..rate })
+        });
+        let btc = bitcoin(own_rate.transpose().map_err(QuestionError::from)?.as_ref(), catalogue, &mut figures)?;
+        let usd_per_kwh = tariff.resolve(catalogue, &mut figures)?;
         let costs = Costs {
             watts,
             idle_watts: self.idle_watts.unwrap_or(Decimal::ZERO),

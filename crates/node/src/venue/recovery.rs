@@ -1,6 +1,7 @@
 //! From a journal back to the market: the newest snapshot that fits, and the rest replayed.
 
 use super::{Archive, Diverged, Floor, floor::SnapshotBody};
+use crate::api::PlacedEvent;
 use crate::journal::{
     ChainHead, Disk, Entries, Entry, Folder, Journal, Position, ReadError, dump, dump_disk,
     snapshot::{self, Snapshot, SnapshotMeta},
@@ -12,7 +13,7 @@ use market::{
     log::{Head, PublicLog},
     statement::Statement,
 };
-use std::{io, path::Path};
+use std::{io, path::Path, sync::Arc};
 
 /// The version of a snapshot's encoding: of the state's, the log's, and what holds both.
 const SNAPSHOT_FORMAT: u32 = 2;
@@ -80,14 +81,18 @@ pub struct Replayed {
     pub public_head: Head,
 }
 
-/// Replays a journal folder from its first entry, beside a running market or without one.
-pub fn replay(folder: &Path, venue: PublicKey) -> Result<Replayed, RecoverError> {
+/// Replays a journal folder from its first entry, beside a running market or without one. `see` is shown every event.
+pub fn replay(
+    folder: &Path,
+    venue: PublicKey,
+    mut see: impl FnMut(&PlacedEvent),
+) -> Result<Replayed, RecoverError> {
     // The replayed copy signs nothing that anybody sees.
     let mut floor = Floor::new(Engine::new(venue), PublicLog::new(), &throwaway_key(), 1);
     let (mut entries, mut chain_head) = (0, None);
     for entry in dump(folder, Position::START.next())? {
         let entry = entry?;
-        replay_entry(&mut floor, &entry)?;
+        replay_entry(&mut floor, &entry)?.iter().for_each(|event| see(event));
         floor.drop_outputs();
         entries += 1;
         chain_head = Some(ChainHead { position: entry.position, hash: entry.chain });
@@ -202,7 +207,7 @@ fn replay_rest(
 fn replay_entry(
     floor: &mut Floor,
     entry: &Entry,
-) -> Result<Vec<std::sync::Arc<crate::api::PlacedEvent>>, RecoverError> {
+) -> Result<Vec<Arc<PlacedEvent>>, RecoverError> {
     let position = entry.position.0;
     let not_a_statement = |reason: String| RecoverError::NotAStatement { position, reason };
     let statement =

@@ -50,7 +50,7 @@ fn main() -> anyhow::Result<()> {
     let journal = folder.path().join("journal");
     let venue = write_journal(&journal)?;
     let started = Instant::now();
-    let replayed = replay(&journal, venue)?;
+    let replayed = replay(&journal, venue, |_| {})?;
     let rate = replayed.entries as f64 / started.elapsed().as_secs_f64();
     table.row([format!("replay of {} journal entries", replayed.entries), per_second(rate)]);
     if std::env::var_os("GRIST").is_some() {

@@ -1,0 +1,51 @@
+//! `grist econ mechanism`: the rules by which networks pay, run on the same market.
+
+use crate::{
+    answer,
+    exit::{Exit, Failure},
+    output::Output,
+};
+use clap::Subcommand;
+use econ::mechanism::scenario::{Comparison, Scenario};
+use std::path::{Path, PathBuf};
+
+/// The scenario that runs where none is named; it explains itself.
+const EXAMPLE: &str = include_str!("../../../../../examples/econ/scenario.toml");
+
+/// `grist econ mechanism …`.
+#[derive(Debug, Subcommand)]
+pub(super) enum MechanismCommand {
+    /// Run the same demand, supply and prices through each mechanism
+    Run {
+        /// The scenario [default: the one that `mechanism scenario` prints]
+        #[arg(value_name = "SCENARIO.toml")]
+        scenario: Option<PathBuf>,
+    },
+    /// Print a scenario with every setting explained, to begin with
+    Scenario,
+}
+
+/// Runs mechanisms.
+pub(super) fn run(command: MechanismCommand, csv: bool, output: &Output) -> Result<(), Failure> {
+    match command {
+        MechanismCommand::Run { scenario } => {
+            output.note("running each mechanism through the years");
+            answer::print(&compared(scenario.as_deref())?, csv, output)
+        }
+        MechanismCommand::Scenario => output.text(EXAMPLE),
+    }
+}
+
+/// What a scenario comes to.
+pub(super) fn compared(scenario: Option<&Path>) -> Result<Comparison, Failure> {
+    let (text, name) = match scenario {
+        Some(file) => {
+            let text = std::fs::read_to_string(file);
+            let name = file.display().to_string();
+            (text.map_err(|e| Failure::of(Exit::BadInput, e).during(&name))?, name)
+        }
+        None => (EXAMPLE.to_owned(), "the scenario of this program".to_owned()),
+    };
+    let scenario = Scenario::parse(&text).map_err(|e| Failure::of(Exit::BadInput, e).during(name))?;
+    Ok(scenario.run())
+}
