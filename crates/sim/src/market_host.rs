@@ -188,7 +188,9 @@ impl MarketHost {
         let is_same = match answers.first() {
             Some(Ok(admitted)) => admitted.duplicate && admitted.position == position,
             Some(Err(Refusal::Rejected(rejection))) => rejection.code() == "expired",
-            Some(Err(Refusal::DiskFull)) | None => false,
+            // The disk has become full, and what was answered is forgotten.
+            Some(Err(Refusal::DiskFull)) => true,
+            None => false,
         };
         if !is_same || venue.read().position() != before {
             checker.violation(format!("the replay of entry {position} had an effect: {answers:?}"));
