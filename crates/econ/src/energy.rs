@@ -85,6 +85,8 @@ pub struct Energy {
     pub comparisons: Vec<Comparison>,
     /// Benchmarks that could not be used, with the reason.
     pub left_out: Vec<String>,
+    /// Machines whose vendor states a higher draw than the one planned with, a sentence each.
+    pub underrated: Vec<String>,
     figures: Figures,
 }
 
@@ -125,7 +127,30 @@ pub fn ask(question: &Question, catalogue: &Catalogue) -> Result<Energy, Questio
     }
     rows.sort_by(|a, b| (&a.workload, b.per_joule).cmp(&(&b.workload, a.per_joule)));
     let comparisons = compare(&rows);
-    Ok(Energy { rows, comparisons, left_out, figures })
+    let underrated = underrated(&rows, catalogue, &mut figures);
+    Ok(Energy { rows, comparisons, left_out, underrated, figures })
+}
+
+/// Where the vendor's highest draw lies above the planned one, the work per joule may be less than it says here.
+fn underrated(rows: &[Efficiency], catalogue: &Catalogue, figures: &mut Figures) -> Vec<String> {
+    let planned = rows.iter().filter(|row| !row.is_measured).map(|row| row.hardware.as_str());
+    let machines: BTreeSet<&str> = planned.collect();
+    let mut sentences = Vec::new();
+    for machine in machines.into_iter().filter_map(|id| catalogue.hardware(id).ok()) {
+        let Some(power) = catalogue.idle_power(&machine.id) else { continue };
+        let Some(most) = power.max_watts.filter(|most| *most > machine.train_watts_high) else { continue };
+        figures.cite_row(power, format!("up to {most} W"));
+        sentences.push(format!(
+            "{} is planned with {} W ({} to {}); {} says up to {most} W for {}.",
+            machine.name,
+            machine.train_watts,
+            machine.train_watts_low,
+            machine.train_watts_high,
+            power.source,
+            power.configuration
+        ));
+    }
+    sentences
 }
 
 fn chosen<'a>(question: &'a Question, catalogue: &'a Catalogue) -> Result<Vec<&'a Benchmark>, QuestionError> {
@@ -323,6 +348,7 @@ impl Answer for Energy {
             "Only the same workload compares; a machine that serves many at once does more per joule."
                 .to_owned(),
         );
+        notes.extend(self.underrated.iter().cloned());
         notes.extend(self.left_out.iter().map(|reason| format!("Left out: {reason}.")));
         notes
     }
@@ -396,6 +422,15 @@ Llama 2 7B Q4_0 prompt: macbook-pro-m4-max / rtx4090-system: 0.60 per joule, 0.0
 Llama 3 8B Q4_K_M generation: mac-studio-m2-ultra / rtx3080-system: 2.56 per joule, 0.72 as fast, planned
 Llama 3.2 3B generation: Mac mini (M4 32GB) / rtx4090-system: 1.07 per joule, 0.12 as fast, measured
 gpt-oss 20B generation: Mac Studio (M3 Ultra 512GB) / rtx4090-system: 0.92 per joule, 0.41 as fast, measured
+");
+    }
+
+    #[test]
+    fn a_vendor_who_states_a_higher_draw_than_planned_is_named() {
+        let answer = ask(&Question::default(), &catalogue()).unwrap();
+        insta::assert_snapshot!(answer.underrated.join("\n"), @r"
+Mac Mini M4 Pro is planned with 40 W (30 to 50); Apple Support 103253 (applech2.com) says up to 140 W for 64 GB 8 TB.
+Mac Studio M2 Ultra is planned with 90 W (60 to 120); Apple Support 102027 says up to 295 W for 76-core GPU 192 GB 8 TB.
 ");
     }
 

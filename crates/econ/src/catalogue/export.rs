@@ -142,7 +142,13 @@ impl Overlay {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        catalogue::{MarketPrice, Tariff},
+        money::Usd,
+    };
     use jiff::civil::date;
+    use proptest::prelude::*;
+    use rust_decimal::Decimal;
 
     const TODAY: Date = date(2026, 11, 20);
 
@@ -157,6 +163,61 @@ mod tests {
         let catalogue = Catalogue::embedded().unwrap();
         for format in [Format::Csv, Format::Toml, Format::Json] {
             assert_eq!(round_trip(&catalogue, format), catalogue, "{format:?}");
+        }
+    }
+
+    /// Words as a row may hold them: no control characters, no space at the ends.
+    fn words() -> impl Strategy<Value = String> {
+        let text = prop_oneof![
+            "[a-zA-Z0-9 ,;\"'\\\\#=\\[\\]{}]{1,20}",
+            "\\PC{1,20}",
+            "null|true|yes|NaN|0[.]1|2026-01"
+        ];
+        text.prop_map(|text| text.trim().to_owned()).prop_filter("some", |text| !text.is_empty())
+    }
+
+    fn price() -> impl Strategy<Value = Usd> {
+        (0u64..400_000_000_000_000, 6u32..26)
+            .prop_map(|(number, scale)| Usd(Decimal::from_i128_with_scale(number.into(), scale)))
+    }
+
+    fn market_price() -> impl Strategy<Value = MarketPrice> {
+        let texts = (words(), words(), words(), prop::option::of(words()), words());
+        (texts, price(), prop::option::of(price()), 1i16..2027, 1i8..13).prop_map(
+            |(texts, low, more, year, month)| {
+                let (gpu, network, terms, sla, source) = texts;
+                MarketPrice {
+                    gpu,
+                    network,
+                    usd_low: low,
+                    usd_median: None,
+                    usd_high: more.map(|more| low + more),
+                    fee_rate: more.map(|_| Decimal::new(15, 2)),
+                    terms,
+                    sla: sla.unwrap_or_default(),
+                    as_of: format!("{year:04}-{month:02}").parse().unwrap(),
+                    source,
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn any_rows_are_exported_and_imported_as_they_were(rows in prop::collection::vec(market_price(), 0..5), tariff in (words(), price())) {
+            let mut catalogue = Catalogue::default();
+            for row in rows.into_iter().filter(|row| !row.as_of.is_future(TODAY)) {
+                let is_new = |old: &MarketPrice| (old.key(), &old.source) != (row.key(), &row.source);
+                if catalogue.market_prices.iter().all(is_new) {
+                    catalogue.market_prices.push(row);
+                }
+            }
+            let (region, usd_per_kwh) = tariff;
+            let (as_of, source) = ("2026-11-20".parse().unwrap(), "you".to_owned());
+            catalogue.tariffs.push(Tariff { region, usd_per_kwh, as_of, source });
+            for format in [Format::Csv, Format::Toml, Format::Json] {
+                prop_assert_eq!(round_trip(&catalogue, format), catalogue.clone());
+            }
         }
     }
 }

@@ -186,14 +186,31 @@ impl MarketPrice {
 }
 
 /// Whether a row about the accelerator `row` answers a question about `asked`: letters and digits decide, and what is
-/// asked may leave out the details (`a100` finds `A100-SXM-80`, `4090` finds `RTX-4090`).
+/// asked may leave out the details (`a100` finds `A100-SXM-80`, `4090` finds `RTX-4090`), but no digits of a number
+/// (`A10` does not find `A100`).
 pub fn is_gpu(row: &str, asked: &str) -> bool {
     let plain = |text: &str| -> String {
         text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
     };
-    let (row, asked) = (plain(row), plain(asked));
-    let short = row.strip_prefix("rtx").unwrap_or(&row);
-    !asked.is_empty() && (row.starts_with(&asked) || short.starts_with(&asked))
+    let asked = plain(asked);
+    let parts: Vec<String> = row.split(|c: char| !c.is_ascii_alphanumeric()).map(plain).collect();
+    let begins = |parts: &[String]| {
+        let row = parts.concat();
+        let Some(rest) = row.strip_prefix(&asked) else { return false };
+        let is_cut =
+            rest.starts_with(|c: char| c.is_ascii_digit()) && asked.ends_with(|c: char| c.is_ascii_digit());
+        let mut end = 0;
+        let ends_part = parts.iter().any(|part| {
+            end += part.len();
+            end == asked.len()
+        });
+        !is_cut || ends_part
+    };
+    let mut short = parts.clone();
+    if let Some(first) = short.first_mut() {
+        *first = first.strip_prefix("rtx").unwrap_or(first).to_owned();
+    }
+    !asked.is_empty() && (begins(&parts) || begins(&short))
 }
 
 /// An [`Unknown`] with the known name that is nearest to what was asked.
@@ -239,10 +256,18 @@ mod tests {
 
     #[test]
     fn a_short_name_finds_every_variant_of_an_accelerator() {
-        for (row, asked) in [("A100-SXM-80", "a100"), ("RTX-4090", "4090"), ("RTX-4090", "rtx4090")] {
+        for (row, asked) in
+            [("A100-SXM-80", "a100"), ("RTX-4090", "4090"), ("RTX-4090", "rtx4090"), ("B200-180", "b200")]
+        {
             assert!(is_gpu(row, asked), "{row} {asked}");
         }
-        for (row, asked) in [("GB200-NVL72", "B200"), ("H200-SXM-141", "H100"), ("A100", ""), ("A100", "-")] {
+        for (row, asked) in [
+            ("GB200-NVL72", "B200"),
+            ("H200-SXM-141", "H100"),
+            ("A100", ""),
+            ("A100", "-"),
+            ("A100-80", "A10"),
+        ] {
             assert!(!is_gpu(row, asked), "{row} {asked}");
         }
     }
