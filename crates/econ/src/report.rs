@@ -2,11 +2,13 @@
 //! scripts, no fonts.
 
 pub mod charts;
+mod everything;
 mod html;
 
 use crate::answer::{Answer, Figures, Table};
 use charts::Chart;
 pub use charts::ChartError;
+pub use everything::{Contents, ReportError, all, sections};
 use jiff::civil::Date;
 
 /// A part of the report: an answer, with its charts.

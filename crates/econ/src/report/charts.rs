@@ -174,8 +174,10 @@ pub enum Mark {
     Line,
     /// A filled area.
     Area,
-    /// A fainter area.
-    FaintArea,
+    /// The band of a fan that holds half of the paths.
+    InnerBand,
+    /// The band around it.
+    OuterBand,
 }
 
 /// A chart that could not be drawn.
@@ -216,7 +218,7 @@ impl Chart {
             Drawing::Bars(bars) => keys(&bars.parts, Mark::Area),
             Drawing::Ranges(ranges) => keys(&ranges.kinds, Mark::Area),
             Drawing::Fan(fan) => {
-                let marks = [Mark::FaintArea, Mark::Area, Mark::Line];
+                let marks = [Mark::OuterBand, Mark::InnerBand, Mark::Line];
                 let keys = fan.names.iter().zip(marks);
                 keys.map(|(name, mark)| Key { series: 0, mark, name: name.clone() }).collect()
             }
@@ -268,6 +270,7 @@ impl Axis {
     fn tick(&self, value: f64, step: f64) -> String {
         let step = if self.form == Form::Percent { step * 100.0 } else { step };
         let digits = (0..4).find(|digits| is_multiple(step, 10f64.powi(-digits))).unwrap_or(4);
+        let digits = if self.form == Form::Dollars && digits == 1 { 2 } else { digits };
         self.written(value, digits as usize)
     }
 

@@ -125,8 +125,8 @@ fn write_chart(page: &mut String, chart: &Chart) -> Result<(), ChartError> {
             let (kind, series) = (mark_class(key.mark), key.series + 1);
             writeln!(
                 page,
-                "<li><svg class=\"key {kind} s{series}\" viewBox=\"0 0 36 12\" aria-hidden=\"true\">\
-                 <path d=\"M0 6H36\"/></svg>{}</li>",
+                "<li><svg class=\"key {kind} s{series}\" viewBox=\"0 0 72 24\" aria-hidden=\"true\">\
+                 <path d=\"M0 12H72\"/></svg>{}</li>",
                 Escaped(&key.name)
             )?;
         }
@@ -146,36 +146,53 @@ fn mark_class(mark: Mark) -> &'static str {
     match mark {
         Mark::Line => "line",
         Mark::Area => "area",
-        Mark::FaintArea => "faint",
+        Mark::InnerBand => "inner",
+        Mark::OuterBand => "outer",
     }
 }
 
+/// Tables with more rows are folded until somebody opens them.
+const FOLDED_ABOVE: usize = 14;
+
+/// A table without the columns in which nothing is known.
 fn write_table(page: &mut String, table: &Table) -> fmt::Result {
-    let is_numeric: Vec<bool> = (0..table.columns.len())
-        .map(|column| table.rows.iter().any(|row| row.get(column).is_some_and(Cell::is_numeric)))
+    let cells = |place: usize| table.rows.iter().filter_map(move |row| row.get(place));
+    let columns: Vec<(usize, &str, bool)> = (table.columns.iter().enumerate())
+        .filter(|(place, _)| cells(*place).any(|cell| !cell.shown().is_empty()))
+        .map(|(place, column)| (place, column.heading, cells(place).any(Cell::is_numeric)))
         .collect();
-    let class = |column: usize| if is_numeric.get(column) == Some(&true) { " class=\"n\"" } else { "" };
-    write!(
-        page,
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\">\n<table>\n<caption>{0}</caption>\n<thead><tr>",
-        Escaped(&table.title)
-    )?;
-    for (place, column) in table.columns.iter().enumerate() {
-        write!(page, "<th scope=\"col\"{}>{}</th>", class(place), Escaped(column.heading))?;
+    let class = |is_numeric: bool| if is_numeric { " class=\"n\"" } else { "" };
+    let title = Escaped(&table.title);
+    let is_folded = table.rows.len() > FOLDED_ABOVE;
+    if is_folded {
+        let count = table.rows.len();
+        writeln!(page, "<details><summary>{title}<span>{count} rows</span></summary>")?;
+    }
+    write!(page, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{title}\">\n<table>\n")?;
+    if !is_folded {
+        writeln!(page, "<caption>{title}</caption>")?;
+    }
+    page.push_str("<thead><tr>");
+    for (_, heading, is_numeric) in &columns {
+        write!(page, "<th scope=\"col\"{}>{}</th>", class(*is_numeric), Escaped(heading))?;
     }
     page.push_str("</tr></thead>\n<tbody>\n");
     for row in &table.rows {
         page.push_str("<tr>");
-        for (place, cell) in row.iter().enumerate() {
+        for (place, _, is_numeric) in &columns {
+            let cell = row.get(*place).unwrap_or(&Cell::Missing);
             let shown = cell.shown();
             match shown.strip_prefix('-').filter(|_| cell.is_numeric()) {
                 Some(amount) => write!(page, "<td class=\"n minus\">\u{2212}{}</td>", Escaped(amount))?,
-                None => write!(page, "<td{}>{}</td>", class(place), Escaped(&shown))?,
+                None => write!(page, "<td{}>{}</td>", class(*is_numeric), Escaped(&shown))?,
             }
         }
         page.push_str("</tr>\n");
     }
     page.push_str("</tbody>\n</table>\n</div>\n");
+    if is_folded {
+        page.push_str("</details>\n");
+    }
     Ok(())
 }
 

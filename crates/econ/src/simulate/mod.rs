@@ -148,7 +148,8 @@ pub fn ask(question: &Question, catalogue: &Catalogue) -> Result<Simulation, Que
     let mut inputs = Inputs { question, catalogue, figures: Figures::default(), choices: Vec::new() };
     let model = inputs.model()?;
     let outcome = model.run(question.paths, question.seed);
-    let machine = question.hardware.clone().unwrap_or_else(|| "your machine".into());
+    let row = question.hardware.as_deref().map(|id| catalogue.hardware(id)).transpose()?;
+    let machine = row.map_or("your machine", |row| &row.name).to_owned();
     let Inputs { figures, choices, .. } = inputs;
     Ok(Simulation { machine, seed: question.seed, model, outcome, figures, choices })
 }
@@ -413,7 +414,8 @@ impl Simulation {
 
 impl Answer for Simulation {
     fn title(&self) -> String {
-        format!("{} over {} months, on {} paths", self.machine, self.model.months, self.outcome.paths)
+        let percent = self.outcome.loss_probability * 100.0;
+        format!("{} over {} months: a loss on {percent:.1} % of the paths", self.machine, self.model.months)
     }
 
     fn tables(&self) -> Vec<Table> {
@@ -428,8 +430,8 @@ impl Answer for Simulation {
         let model = &self.model;
         let mut notes = self.choices.clone();
         notes.push(format!(
-            "Seed {}. The same question with the same seed has the same answer, on every machine.",
-            self.seed
+            "{} paths from seed {}. The same question with the same seed has the same answer, on every machine.",
+            self.outcome.paths, self.seed
         ));
         notes.push(format!(
             "A month has 30 days. Each month the share of hours that earn is drawn from a beta distribution with mean {} \

@@ -31,8 +31,8 @@ pub(super) const SERIES: [RGBColor; MAX_SERIES] = [
 const TEXT_SIZE: f64 = 26.0;
 /// What the SVG backend divides font sizes by.
 const BACKEND_FACTOR: f64 = 1.24;
-/// The width that a character takes at most, on average, in units.
-const CHARACTER: f64 = 14.5;
+/// The width that a character takes on average in a wide font, in units.
+const CHARACTER: f64 = 16.0;
 
 /// A picture that is being drawn into a string.
 pub(super) struct Canvas<'s> {

@@ -76,7 +76,7 @@ fn plane<'s>(
         Width::Narrow => 5,
     };
     let x = Ticks::of(xs, x_count, false);
-    let y = Ticks::of(ys.chain([0.0]), 5, true);
+    let y = Ticks::of(ys.chain([0.0]), 6, true);
     let x_label = |value: &f64| x_axis.tick(*value, x.step);
     let y_label = |value: &f64| y_axis.tick(*value, y.step);
     let left = y.places.iter().map(|value| room_for(&y_label(value))).max().unwrap_or_default() + 16;
@@ -97,9 +97,10 @@ fn plane<'s>(
     plane
         .configure_mesh()
         .disable_x_mesh()
-        .disable_axes()
+        .axis_style(TRANSPARENT)
         .bold_line_style(GRID.stroke_width(2))
-        .set_all_tick_mark_size(6)
+        .set_tick_mark_size(LabelAreaPosition::Bottom, 14)
+        .set_tick_mark_size(LabelAreaPosition::Left, 8)
         .label_style(text_style(MUTED))
         .x_label_formatter(&x_label)
         .y_label_formatter(&y_label)

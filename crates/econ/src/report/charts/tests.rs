@@ -8,7 +8,7 @@ fn dollars(label: &str) -> Axis {
 fn values_are_written_as_finely_as_their_steps() {
     let axis = dollars("net");
     let texts = [(-1500.0, 500.0), (0.05, 0.05), (-0.0, 1.0), (2.5, 0.5)].map(|(v, step)| axis.tick(v, step));
-    assert_eq!(texts, ["\u{2212}$1,500", "$0.05", "$0", "$2.5"]);
+    assert_eq!(texts, ["\u{2212}$1,500", "$0.05", "$0", "$2.50"]);
     assert_eq!(Axis::new("share", Form::Percent).tick(0.125, 0.025), "12.5 %");
 }
 

@@ -1,0 +1,388 @@
+//! The report of all questions: what is asked, and which charts are drawn of the answers.
+
+use super::{
+    ChartError, Section,
+    charts::{Axis, Bar, Bars, Chart, Drawing, Fan, Form, Lines, Range, Ranges, Series},
+};
+use crate::{
+    answer::Answer,
+    breakeven::{self, BreakEven},
+    catalogue::Catalogue,
+    compare::{self, Comparison, Terms},
+    mechanism::scenario::{self, Metric, Scenario},
+    miner::{self, Mined},
+    money::Usd,
+    network::{self, Activity},
+    own_machine::{self, OwnMachine},
+    question::QuestionError,
+    rates,
+    rent_or_mine::{self, RentOrMine},
+    simulate::{self, Simulation},
+    swarm,
+};
+use jiff::civil::Date;
+use rust_decimal::{Decimal, dec, prelude::ToPrimitive};
+
+/// What goes into the report.
+#[derive(Debug, Clone)]
+pub struct Contents {
+    /// What machines must bring.
+    pub break_even: breakeven::Question,
+    /// What networks must pay.
+    pub rates: rates::Question,
+    /// Work to be priced everywhere; none, one or more.
+    pub compare: Vec<compare::Question>,
+    /// The same card mining or rented.
+    pub rent_or_mine: rent_or_mine::Question,
+    /// A token network's miner.
+    pub miner: miner::Question,
+    /// What a training coordinator pays, if that is asked.
+    pub swarm: Option<swarm::Question>,
+    /// A provider's next months.
+    pub simulate: simulate::Question,
+    /// The mechanisms on a scenario, if there is one.
+    pub scenario: Option<Scenario>,
+    /// What networks did; may be empty.
+    pub networks: Vec<Activity>,
+    /// This machine, if its draw is known.
+    pub own_machine: Option<own_machine::Question>,
+}
+
+impl Default for Contents {
+    /// Every question that needs nothing from outside, as it stands by default.
+    fn default() -> Contents {
+        Contents {
+            break_even: breakeven::Question::default(),
+            rates: rates::Question::default(),
+            compare: vec![
+                compare::Question::new("A100", 8, dec!(100)),
+                compare::Question::new("RTX-4090", 1, dec!(100)),
+            ],
+            rent_or_mine: rent_or_mine::Question::default(),
+            miner: miner::Question::default(),
+            swarm: Some(swarm::Question::new(100, dec!(200))),
+            simulate: simulate::Question::default(),
+            scenario: None,
+            networks: Vec::new(),
+            own_machine: None,
+        }
+    }
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// One of its questions has no answer.
+    #[error("{section}: {source}")]
+    Question {
+        /// Which part of the report.
+        section: &'static str,
+        /// Why not.
+        source: QuestionError,
+    },
+    /// A chart could not be drawn.
+    #[error(transparent)]
+    Chart(#[from] ChartError),
+}
+
+/// The page with all that, as it was on that day.
+pub fn all(contents: &Contents, catalogue: &Catalogue, today: Date) -> Result<String, ReportError> {
+    Ok(super::page(&sections(contents, catalogue)?, today)?)
+}
+
+/// The parts of the page.
+pub fn sections(contents: &Contents, catalogue: &Catalogue) -> Result<Vec<Section>, ReportError> {
+    let mut sections = Vec::new();
+    let refused = |section| move |source| ReportError::Question { section, source };
+
+    let name = "Break-even";
+    let break_even = breakeven::ask(&contents.break_even, catalogue).map_err(refused(name))?;
+    sections.push(Section::of(name, &break_even).with_chart(hour_by_machine(&break_even)));
+
+    let name = "Rates";
+    sections.push(Section::of(name, &rates::ask(&contents.rates, catalogue).map_err(refused(name))?));
+
+    for (question, name) in
+        contents.compare.iter().zip(["Prices", "More prices", "Further prices", "Other prices"])
+    {
+        let comparison = compare::ask(question, catalogue).map_err(refused(name))?;
+        sections.push(Section::of(name, &comparison).with_chart(price_ranges(&comparison)));
+    }
+
+    let name = "Rent or mine";
+    let rent_or_mine = rent_or_mine::ask(&contents.rent_or_mine, catalogue).map_err(refused(name))?;
+    let section = Section::of(name, &rent_or_mine);
+    sections.push(net_by_tariff(&rent_or_mine).into_iter().fold(section, Section::with_chart));
+
+    let name = "Next months";
+    let simulation = simulate::ask(&contents.simulate, catalogue).map_err(refused(name))?;
+    sections.push(Section::of(name, &simulation).with_chart(fan(&simulation)));
+
+    let name = "Token miner";
+    let mined = miner::ask(&contents.miner, catalogue).map_err(refused(name))?;
+    sections.push(Section::of(name, &mined).with_chart(pay_by_token_price(&mined)));
+
+    if let Some(question) = &contents.swarm {
+        let name = "Swarm";
+        sections.push(Section::of(name, &swarm::ask(question, catalogue).map_err(refused(name))?));
+    }
+    if let Some(scenario) = &contents.scenario {
+        let comparison = scenario.run();
+        let section = Section::of("Mechanisms", &comparison);
+        sections.push(mechanism_charts(&comparison).into_iter().fold(section, Section::with_chart));
+    }
+    if !contents.networks.is_empty() {
+        sections.push(Section::of("Networks", &network::ask(contents.networks.clone(), catalogue)));
+    }
+    if let Some(question) = &contents.own_machine {
+        let name = "This machine";
+        let machine: OwnMachine = own_machine::ask(question, catalogue).map_err(refused(name))?;
+        sections.push(Section::of(name, &machine));
+    }
+    Ok(sections)
+}
+
+/// A decimal for a picture.
+fn float(decimal: Decimal) -> f64 {
+    decimal.to_f64().unwrap_or(f64::NAN)
+}
+
+fn hour_by_machine(answer: &BreakEven) -> Chart {
+    let dollars = |usd: Usd| float(usd.0);
+    let bars = answer.machines.iter().map(|machine| Bar {
+        label: machine.name.clone(),
+        values: vec![dollars(machine.owned.usd_per_hour), machine.wear.map_or(0.0, dollars)],
+    });
+    Chart {
+        title: "What an hour that earns must bring".into(),
+        description: format!(
+            "Bars by machine: electricity at {} $/kWh, and the price of the machine spread over the hours that earn.",
+            answer.usd_per_kwh.0.normalize()
+        ),
+        drawing: Drawing::Bars(Bars {
+            axis: Axis::new("$ an hour", Form::Dollars),
+            parts: vec!["electricity".into(), "price of the machine".into()],
+            bars: bars.collect(),
+        }),
+    }
+}
+
+fn price_ranges(answer: &Comparison) -> Chart {
+    let kinds = [Terms::OnDemand, Terms::Reserved, Terms::Spot, Terms::Network, Terms::Live];
+    let used: Vec<Terms> =
+        kinds.into_iter().filter(|kind| answer.offers.iter().any(|offer| offer.terms == *kind)).collect();
+    let mut ranges: Vec<Range> = answer
+        .offers
+        .iter()
+        .map(|offer| {
+            let (low, high) = offer.gpu_usd_per_hour;
+            Range {
+                label: format!("{}, {} ({})", offer.provider, offer.gpu, offer.source),
+                kind: used.iter().position(|kind| *kind == offer.terms).unwrap_or_default(),
+                low: float(low.0),
+                middle: None,
+                high: float(high.0),
+            }
+        })
+        .collect();
+    ranges.sort_by(|a, b| a.low.total_cmp(&b.low).then(a.high.total_cmp(&b.high)));
+    Chart {
+        title: format!("What one {} costs, by whom and who says so", answer.gpu),
+        description: "Ranges of dollars an hour by provider, the cheapest first, with the source of each."
+            .into(),
+        drawing: Drawing::Ranges(Ranges {
+            axis: Axis::new("$ an hour for one", Form::Dollars),
+            kinds: used.iter().map(|kind| kind.name().to_owned()).collect(),
+            ranges,
+        }),
+    }
+}
+
+/// Tariffs to look at: from free power to what the dearest households pay.
+const TARIFFS_USD: [f64; 2] = [0.0, 0.4];
+
+/// A chart for each kind of hardware: a Bitcoin miner draws six times as much as a card.
+fn net_by_tariff(answer: &RentOrMine) -> Vec<Chart> {
+    let mut hardware: Vec<&str> = Vec::new();
+    for path in &answer.paths {
+        if !hardware.contains(&path.hardware.as_str()) {
+            hardware.push(&path.hardware);
+        }
+    }
+    hardware.into_iter().map(|hardware| net_of_hardware(answer, hardware)).collect()
+}
+
+fn net_of_hardware(answer: &RentOrMine, hardware: &str) -> Chart {
+    let series = answer.paths.iter().filter(|path| path.hardware == hardware).map(|path| {
+        let mean_watts = path.watts * path.utilization + path.idle_watts * (Decimal::ONE - path.utilization);
+        let kwh_per_day = float(mean_watts) * 24.0 / 1000.0;
+        let gross = float(path.gross_usd_per_day.0);
+        Series {
+            name: path.name.clone(),
+            points: TARIFFS_USD.map(|tariff| (tariff, gross - kwh_per_day * tariff)).to_vec(),
+        }
+    });
+    Chart {
+        title: format!("What is left of a day by the price of power: {hardware}"),
+        description: "Falling lines, one for each way to use the hardware; each crosses zero at the tariff where it stops \
+                      to pay."
+            .into(),
+        drawing: Drawing::Lines(Lines {
+            x: Axis::new("price of power, $ a kWh", Form::Dollars),
+            y: Axis::new("net, $ a day", Form::Dollars),
+            series: series.collect(),
+        }),
+    }
+}
+
+fn fan(answer: &Simulation) -> Chart {
+    let points = answer
+        .outcome
+        .fan
+        .iter()
+        .zip(0u32..)
+        .map(|(at, month)| (f64::from(month), [at.p5, at.p25, at.p50, at.p75, at.p95]));
+    Chart {
+        title: "Net since the start, after the machine's loss of value".into(),
+        description: format!(
+            "A fan over {} months. Below zero lies a loss; {:.1} % of the paths end there.",
+            answer.model.months,
+            answer.outcome.loss_probability * 100.0
+        ),
+        drawing: Drawing::Fan(Fan {
+            x: Axis::new("month", Form::Number),
+            y: Axis::new("net, $", Form::Dollars),
+            names: ["90 % of the paths".into(), "half of the paths".into(), "median".into()],
+            points: points.collect(),
+        }),
+    }
+}
+
+fn pay_by_token_price(answer: &Mined) -> Chart {
+    let token_usd = |place: usize| answer.falling.get(place).map_or(0.0, |fall| float(fall.token_usd));
+    let ends = [token_usd(0), token_usd(answer.falling.len().saturating_sub(1))];
+    let pay = |name: &str, of: fn(&miner::Fall) -> Usd| Series {
+        name: name.to_owned(),
+        points: answer.falling.iter().map(|fall| (float(fall.token_usd), float(of(fall).0))).collect(),
+    };
+    let mut series = vec![
+        pay("a slot, on average", |fall| fall.average_usd),
+        pay("the median slot", |fall| fall.median_usd),
+    ];
+    series.extend(answer.costs.iter().map(|cost| Series {
+        name: format!("cost: {}, {} a day", cost.machine, cost.usd_per_day),
+        points: ends.map(|usd| (usd, float(cost.usd_per_day.0))).to_vec(),
+    }));
+    for series in &mut series {
+        series.points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    }
+    Chart {
+        title: "What a slot brings as the token falls".into(),
+        description:
+            "Rising lines of pay by the price of the token, and level lines of what a machine costs.".into(),
+        drawing: Drawing::Lines(Lines {
+            x: Axis::new("price of the token, $", Form::Dollars),
+            y: Axis::new("$ a day", Form::Dollars),
+            series,
+        }),
+    }
+}
+
+fn mechanism_charts(answer: &scenario::Comparison) -> Vec<Chart> {
+    let chart = |metric: Metric, form| {
+        let series = answer.series(metric).into_iter().map(|series| Series {
+            name: series.name.to_owned(),
+            points: series.points.into_iter().map(|(month, value)| (f64::from(month), value)).collect(),
+        });
+        Chart {
+            title: metric.heading().to_owned(),
+            description: format!("A line for each mechanism over {}: {}.", answer.title(), metric.heading()),
+            drawing: Drawing::Lines(Lines {
+                x: Axis::new("month", Form::Number),
+                y: Axis::new(metric.heading(), form),
+                series: series.collect(),
+            }),
+        }
+    };
+    vec![
+        chart(Metric::IncomePerGpuHour, Form::Dollars),
+        chart(Metric::ActiveGpus, Form::Number),
+        chart(Metric::RevenuePerEmitted, Form::Number),
+        chart(Metric::PaidForNothing, Form::Percent),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        answer::Provenance,
+        own_machine::{Meter, Reading},
+    };
+    use market::units::Msat;
+
+    #[test]
+    fn every_question_has_its_place_and_the_promised_charts_are_drawn() {
+        let scenario = include_str!("../../../../examples/econ/scenario.toml");
+        let activity = Activity {
+            network: "Other".into(),
+            registered_hours: None,
+            earning_hours: None,
+            payments: Vec::new(),
+            emitted_usd: None,
+            prices: Vec::new(),
+            workloads: Vec::new(),
+            provenance: Provenance { as_of: "2026-03".parse().unwrap(), source: "test".into() },
+        };
+        let own_machine = own_machine::Question {
+            readings: vec![Reading { part: "chip".into(), meter: Meter::Powermetrics, watts: dec!(20) }],
+            other_watts: Decimal::ZERO,
+            idle_watts: Decimal::ZERO,
+            working_hours: dec!(10),
+            waiting_hours: Decimal::ZERO,
+            earned: Msat(1_000_000),
+            tariff: crate::question::Tariff::default(),
+            bitcoin: None,
+        };
+        let contents = Contents {
+            scenario: Some(Scenario::parse(scenario).unwrap()),
+            networks: vec![activity],
+            own_machine: Some(own_machine),
+            ..Contents::default()
+        };
+        let catalogue = Catalogue::embedded().unwrap();
+        let sections = sections(&contents, &catalogue).unwrap();
+        let shape: Vec<String> = sections
+            .iter()
+            .map(|section| {
+                format!("{}: {} charts, {} tables", section.name, section.charts.len(), section.tables.len())
+            })
+            .collect();
+        insta::assert_snapshot!(shape.join("\n"), @r"
+        Break-even: 1 charts, 3 tables
+        Rates: 0 charts, 2 tables
+        Prices: 1 charts, 3 tables
+        More prices: 1 charts, 3 tables
+        Rent or mine: 2 charts, 3 tables
+        Next months: 1 charts, 3 tables
+        Token miner: 1 charts, 4 tables
+        Swarm: 0 charts, 3 tables
+        Mechanisms: 4 charts, 2 tables
+        Networks: 0 charts, 1 tables
+        This machine: 0 charts, 2 tables
+        ");
+        let page = super::super::page(&sections, jiff::civil::date(2026, 11, 20)).unwrap();
+        let charts: usize = sections.iter().map(|section| section.charts.len()).sum();
+        assert_eq!(page.matches("<svg class=\"chart ").count(), 2 * charts);
+        assert!(!page.contains("NaN") && !page.contains("inf\""));
+    }
+
+    #[test]
+    fn a_question_without_an_answer_is_named() {
+        let mut contents = Contents::default();
+        contents.simulate.months = 0;
+        let error =
+            all(&contents, &Catalogue::embedded().unwrap(), jiff::civil::date(2026, 11, 20)).unwrap_err();
+        assert_eq!(error.to_string(), "Next months: the number of months is 0; it has to be from 1 to 120");
+    }
+}
