@@ -255,7 +255,8 @@ pub(super) fn style_rules() -> String {
         .collect();
     for ((hex, dash), number) in series.iter().zip(DASHES).zip(1..) {
         rules += &format!(".chart polyline[stroke=\"{hex}\"] {{ stroke-dasharray: {dash}; }} ");
-        rules += &format!(".key.s{number} path {{ stroke: var(--s{number}); stroke-dasharray: {dash}; }}\n");
+        rules += &format!(".key.s{number} path {{ stroke: var(--s{number}); }} ");
+        rules += &format!(".key.line.s{number} path {{ stroke-dasharray: {dash}; }}\n");
     }
     rules
 }

@@ -269,7 +269,10 @@ fn pay_by_token_price(answer: &Mined) -> Chart {
         pay("a slot, on average", |fall| fall.average_usd),
         pay("the median slot", |fall| fall.median_usd),
     ];
-    series.extend(answer.costs.iter().map(|cost| Series {
+    // Costs far above what a slot brings would press the lines of pay to the ground.
+    let highest = answer.falling.iter().map(|fall| fall.average_usd).max().unwrap_or_default();
+    let near = answer.costs.iter().filter(|cost| cost.usd_per_day <= highest * Decimal::TWO);
+    series.extend(near.map(|cost| Series {
         name: format!("cost: {}, {} a day", cost.machine, cost.usd_per_day),
         points: ends.map(|usd| (usd, float(cost.usd_per_day.0))).to_vec(),
     }));
@@ -294,12 +297,13 @@ fn mechanism_charts(answer: &scenario::Comparison) -> Vec<Chart> {
             name: series.name.to_owned(),
             points: series.points.into_iter().map(|(month, value)| (f64::from(month), value)).collect(),
         });
+        let (title, unit) = metric.heading().split_once(", ").unwrap_or((metric.heading(), ""));
         Chart {
-            title: metric.heading().to_owned(),
+            title: with_capital(title),
             description: format!("A line for each mechanism over {}: {}.", answer.title(), metric.heading()),
             drawing: Drawing::Lines(Lines {
                 x: Axis::new("month", Form::Number),
-                y: Axis::new(metric.heading(), form),
+                y: Axis::new(unit, form),
                 series: series.collect(),
             }),
         }
@@ -310,6 +314,11 @@ fn mechanism_charts(answer: &scenario::Comparison) -> Vec<Chart> {
         chart(Metric::RevenuePerEmitted, Form::Number),
         chart(Metric::PaidForNothing, Form::Percent),
     ]
+}
+
+fn with_capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
 }
 
 #[cfg(test)]

@@ -167,11 +167,10 @@ fn write_table(page: &mut String, table: &Table) -> fmt::Result {
     if is_folded {
         let count = table.rows.len();
         writeln!(page, "<details><summary>{title}<span>{count} rows</span></summary>")?;
+    } else {
+        writeln!(page, "<h3 class=\"table\">{title}</h3>")?;
     }
     write!(page, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{title}\">\n<table>\n")?;
-    if !is_folded {
-        writeln!(page, "<caption>{title}</caption>")?;
-    }
     page.push_str("<thead><tr>");
     for (_, heading, is_numeric) in &columns {
         write!(page, "<th scope=\"col\"{}>{}</th>", class(*is_numeric), Escaped(heading))?;

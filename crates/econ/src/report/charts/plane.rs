@@ -14,7 +14,7 @@ use std::ops::Range;
 /// The height of the line above the picture that names the upward axis, in units.
 const TOP: i32 = 60;
 /// The height of a line of labels below it.
-const BOTTOM: i32 = 46;
+const BOTTOM: i32 = 54;
 
 type Plane<'s> = ChartContext<'s, SVGBackend<'s>, Cartesian2d<Ticks, Ticks>>;
 
@@ -85,7 +85,7 @@ fn plane<'s>(
     let (width, height) = canvas.area.dim_in_pixel();
     let (width, height) = (width.cast_signed(), height.cast_signed());
     canvas.text(&y_axis.label, (0, TOP / 2 - 8), HPos::Left, MUTED)?;
-    canvas.text(&x_axis.label, (width - right, height - BOTTOM / 2), HPos::Right, MUTED)?;
+    canvas.text(&x_axis.label, (width - right, height - 20), HPos::Right, MUTED)?;
     let mut plane = ChartBuilder::on(&canvas.area)
         .margin_top(TOP)
         .margin_right(right)
