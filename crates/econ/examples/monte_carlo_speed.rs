@@ -1,7 +1,7 @@
 //! How many paths of a year the Monte Carlo draws in a second, and the quantiles they lead to:
 //!
 //! ```text
-//! cargo run --release -p econ --example monte_carlo_speed [PATHS] > rust.json
+//! cargo run --release -p econ --example monte_carlo_speed [PATHS [SEED]] > rust.json
 //! python3 benches/econ/monte_carlo.py rust.json
 //! ```
 //!
@@ -14,10 +14,12 @@ use std::time::{Duration, Instant};
 const RUNS: usize = 9;
 
 fn main() {
-    let paths = std::env::args().nth(1).map_or(10_000, |text| match text.parse() {
+    let argument = |place| std::env::args().nth(place).map(|text| text.parse::<u32>());
+    let paths = argument(1).map_or(10_000, |paths| match paths {
         Ok(paths @ 1..=100_000) => paths,
-        _ => panic!("`{text}` is no number of paths: 1 to 100000"),
+        _ => panic!("the number of paths is 1 to 100000"),
     });
+    let seed = argument(2).map_or(1, |seed| seed.unwrap_or_else(|_| panic!("the seed is a number"))).into();
     let token = |conversion| Payout::Token { drift_per_year: -0.2, volatility_per_year: 0.9, conversion };
     let cases = [
         ("dollars", Payout::Dollars),
@@ -28,7 +30,7 @@ fn main() {
         .into_iter()
         .map(|(name, payout)| {
             let model = Model { payout, ..year() };
-            let (took, outcome) = measure(|| model.run(paths, 1));
+            let (took, outcome) = measure(|| model.run(paths, seed));
             let seconds = took.as_secs_f64();
             let result = serde_json::json!({
                 "model": model,

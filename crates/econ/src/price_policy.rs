@@ -90,7 +90,8 @@ impl Costs {
         let power = electricity_usd_per_hour(self.watts + idle_watts, self.usd_per_kwh);
         let wear = match &self.purchase {
             Some(Purchase { price_usd, residual, life_years }) => {
-                let wear = amortized_usd_per_hour(*price_usd, *price_usd * *residual, *life_years, self.utilization);
+                let wear =
+                    amortized_usd_per_hour(*price_usd, *price_usd * *residual, *life_years, self.utilization);
                 wear.ok_or(too_much(*life_years))?
             }
             None => Usd::ZERO,
@@ -319,7 +320,10 @@ mod tests {
     #[test]
     fn costs_that_cannot_be_are_refused_with_their_range() {
         let error = |costs: Costs| costs.floor().unwrap_err().to_string();
-        assert_eq!(error(Costs { watts: dec!(-1), ..costs() }), "the power is -1; it has to be from 0.1 to 1000000 W");
+        assert_eq!(
+            error(Costs { watts: dec!(-1), ..costs() }),
+            "the power is -1; it has to be from 0.1 to 1000000 W"
+        );
         assert_eq!(
             error(Costs { utilization: dec!(1.3), ..costs() }),
             "the utilization is 1.3; it has to be from 0.001 to 1 (a fraction: 0.45 is 45 %)"
