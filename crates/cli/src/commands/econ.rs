@@ -5,6 +5,7 @@ mod inputs;
 mod mechanism;
 mod outlook;
 mod questions;
+mod report;
 
 use crate::{args::Global, exit::Failure, output::Output};
 use clap::{Args, Subcommand};
@@ -39,6 +40,8 @@ enum EconCommand {
     Swarm(questions::SwarmArgs),
     /// What may come of a machine in the next months: Monte Carlo
     Simulate(outlook::SimulateArgs),
+    /// Work for a joule and for a satoshi, where benchmarks say
+    Energy(questions::EnergyArgs),
     /// Who pays a network, and for what: utilization, revenue, concentration of demand
     Network(outlook::NetworkArgs),
     /// What this machine draws, what it earned, what is left after power
@@ -47,6 +50,8 @@ enum EconCommand {
     /// The rules by which networks pay, run on the same market
     #[command(subcommand)]
     Mechanism(mechanism::MechanismCommand),
+    /// All answers on one page, with charts
+    Report(report::ReportArgs),
 }
 
 /// Answers.
@@ -63,6 +68,8 @@ pub(crate) async fn run(args: EconArgs, global: &Global, output: &Output) -> Res
         EconCommand::Simulate(args) => outlook::simulate(args, csv, global, output),
         EconCommand::Network(args) => outlook::network(args, csv, global, output).await,
         EconCommand::OwnMachine(args) => outlook::own_machine(args, csv, global, output).await,
+        EconCommand::Energy(args) => questions::energy(args, csv, global, output),
+        EconCommand::Report(args) => report::report(&args, global, output),
         EconCommand::Mechanism(command) => mechanism::run(command, csv, output),
     }
 }

@@ -2,14 +2,19 @@
 
 use super::results::{self, Outputs};
 use crate::{
+    answer::today,
     args::Global,
     exit::{Exit, Failure},
-    output::{Output, Tone, facts},
+    output::{Output, Tone, facts, table},
     screen::{Screen, settlement},
     session::{Party, Session},
     text,
 };
 use clap::Args;
+use econ::{
+    catalogue::Catalogue,
+    compare::{self, Elsewhere},
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use market::{
     event::{JobOutcome, TaskOutcome},
@@ -22,6 +27,8 @@ use node::{
     buyer::{BuyError, Buyer, JobFile, JobFileError, News, PreparedJob, agent::Progress},
     config_file::Money,
 };
+use rust_decimal::Decimal;
+use serde::Serialize;
 use serde_json::json;
 use std::{
     io,
@@ -78,7 +85,9 @@ pub(crate) async fn run(args: &RunArgs, global: &Global, output: &Output) -> Res
     let request = QuoteRequest { terms: job.terms.clone(), job: job.spec.clone() };
     let quote = session.market.quote(&request).await?;
     if args.dry_run {
-        return output.result(&quote, || told_quote(&job, &quote));
+        let elsewhere = elsewhere(&job, &session.home.catalogue()?);
+        let json = json!({ "quote": &quote, "elsewhere": &elsewhere });
+        return output.result(&json, || told_quote(&job, &quote) + &told_elsewhere(&elsewhere));
     }
     output.note(&told_quote(&job, &quote));
     let party = session.party_or_new(output).await?;
@@ -193,6 +202,43 @@ fn told_quote(job: &PreparedJob, quote: &Quote) -> String {
         told.push_str(&format!("  {offers} offers: {reason}\n"));
     }
     told
+}
+
+/// What clouds and networks would charge for the same, at most: every task takes all of its time.
+#[derive(Debug, Serialize)]
+struct SameElsewhere {
+    /// Hours of one lease, all tasks together.
+    hours: Decimal,
+    /// What they cost.
+    answer: Elsewhere,
+}
+
+fn elsewhere(job: &PreparedJob, catalogue: &Catalogue) -> SameElsewhere {
+    let spec = &job.spec;
+    let hours = Decimal::from(spec.tasks) * Decimal::from(spec.limits.timeout_ms) / Decimal::from(3_600_000);
+    let answer = compare::elsewhere(&job.terms.needs.resources, hours, None, catalogue);
+    let answer = answer.unwrap_or_else(|error| Elsewhere::NotPriced { reason: error.to_string() });
+    SameElsewhere { hours, answer }
+}
+
+fn told_elsewhere(elsewhere: &SameElsewhere) -> String {
+    let hours = elsewhere.hours.round_dp(2);
+    let comparison = match &elsewhere.answer {
+        Elsewhere::Priced(comparison) => comparison,
+        Elsewhere::NotPriced { reason } => return format!("\nelsewhere: {reason}\n"),
+    };
+    let rows = comparison.offers.iter().map(|offer| {
+        let (low, high) = offer.gpu_usd_per_hour;
+        let gpus = Decimal::from(offer.paid_gpus) * elsewhere.hours;
+        vec![offer.provider.clone(), offer.terms_words.clone(), (low * gpus).to_string(), (high * gpus).to_string()]
+    });
+    let dated = comparison.figures.warnings(today());
+    let old = dated.iter().map(|warning| format!("{warning}\n"));
+    format!(
+        "\nelsewhere, for the {hours} hours that the tasks may take one after the other:\n{}{}",
+        table(["WHERE", "TERMS", "FROM", "TO"], rows),
+        old.collect::<String>()
+    )
 }
 
 /// Says what is missing, and how to get it, before anything is uploaded.

@@ -6,7 +6,7 @@ use crate::{
     output::Output,
 };
 use clap::Subcommand;
-use econ::mechanism::scenario::{Comparison, Scenario};
+use econ::mechanism::scenario::Scenario;
 use std::path::{Path, PathBuf};
 
 /// The scenario that runs where none is named; it explains itself.
@@ -30,15 +30,15 @@ pub(super) fn run(command: MechanismCommand, csv: bool, output: &Output) -> Resu
     match command {
         MechanismCommand::Run { scenario } => {
             output.note("running each mechanism through the years");
-            answer::print(&compared(scenario.as_deref())?, csv, output)
+            answer::print(&self::scenario(scenario.as_deref())?.run(), csv, output)
         }
         MechanismCommand::Scenario => output.text(EXAMPLE),
     }
 }
 
-/// What a scenario comes to.
-pub(super) fn compared(scenario: Option<&Path>) -> Result<Comparison, Failure> {
-    let (text, name) = match scenario {
+/// A scenario that was named, or the program's own.
+pub(super) fn scenario(named: Option<&Path>) -> Result<Scenario, Failure> {
+    let (text, name) = match named {
         Some(file) => {
             let text = std::fs::read_to_string(file);
             let name = file.display().to_string();
@@ -46,6 +46,5 @@ pub(super) fn compared(scenario: Option<&Path>) -> Result<Comparison, Failure> {
         }
         None => (EXAMPLE.to_owned(), "the scenario of this program".to_owned()),
     };
-    let scenario = Scenario::parse(&text).map_err(|e| Failure::of(Exit::BadInput, e).during(name))?;
-    Ok(scenario.run())
+    Scenario::parse(&text).map_err(|e| Failure::of(Exit::BadInput, e).during(name))
 }

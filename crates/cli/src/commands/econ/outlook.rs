@@ -192,14 +192,20 @@ pub(super) async fn network(
         let name = session.market.address().to_string();
         activities.push(history.activity(&name, &btc, provenance("its public log")));
     }
-    for file in &args.figures {
+    activities.extend(figures(&args.figures)?);
+    answer::print(&network::ask(activities, &catalogue), csv, output)
+}
+
+/// What files say about networks.
+pub(super) fn figures(files: &[PathBuf]) -> Result<Vec<Activity>, Failure> {
+    let mut activities = Vec::new();
+    for file in files {
         let text = std::fs::read_to_string(file);
         let text = text.map_err(|e| Failure::of(Exit::BadInput, e).during(file.display()))?;
         let read = network::read_csv(&text, today());
-        let read: Vec<Activity> = read.map_err(|e| Failure::of(Exit::BadInput, e).during(file.display()))?;
-        activities.extend(read);
+        activities.extend(read.map_err(|e| Failure::of(Exit::BadInput, e).during(file.display()))?);
     }
-    answer::print(&network::ask(activities, &catalogue), csv, output)
+    Ok(activities)
 }
 
 fn rate(args: &RateArgs, catalogue: &Catalogue) -> Result<BtcRate, Failure> {

@@ -17,12 +17,11 @@ use econ::{
     checkpoint::Habit,
     compare::{self, Extra, LiveOffer, Reliability, Terms},
     date::AsOf,
-    miner,
+    energy, miner,
     money::Usd,
     rates, rent_or_mine, swarm,
 };
-use market::units::{Rounding, Unit};
-use node::{api::OfferView, config_file::Span, provider::pricing};
+use node::{config_file::Span, provider::pricing};
 use rust_decimal::Decimal;
 
 /// What a machine costs.
@@ -260,25 +259,9 @@ async fn live_offers(global: &Global) -> Result<Vec<LiveOffer>, Failure> {
     let market = session.market.address().to_string();
     let offers = pricing::read_offers(&session.market).await?;
     session.keep_head()?;
-    Ok(offers.iter().filter(|offer| offer.is_live).filter_map(|offer| live_offer(&market, offer)).collect())
-}
-
-/// An offer by the hour; the others have no price that compares.
-fn live_offer(market: &str, offer: &OfferView) -> Option<LiveOffer> {
-    let rate = &offer.terms.rate;
-    if rate.unit != Unit::Ms {
-        return None;
-    }
-    let gpus = offer.terms.resources.gpus.as_ref();
-    Some(LiveOffer {
-        market: market.to_owned(),
-        offer: offer.offer.to_string(),
-        gpu: gpus.map(|gpus| gpus.model.to_string()),
-        gpus: gpus.map_or(0, |gpus| gpus.count),
-        msat_per_hour: rate.msat.scale(3_600_000, rate.per, Rounding::Up).ok()?.0,
-        availability: None,
-        as_of: AsOf::day(today()),
-    })
+    let as_of = AsOf::day(today());
+    let live = offers.iter().filter(|offer| offer.is_live);
+    Ok(live.filter_map(|offer| LiveOffer::new(&market, offer.offer, &offer.terms, as_of)).collect())
 }
 
 /// `grist econ rent-or-mine`.
@@ -423,4 +406,31 @@ pub(super) fn swarm(args: SwarmArgs, csv: bool, global: &Global, output: &Output
         ..swarm::Question::new(args.peers, args.sats_per_hour)
     };
     answer::print(&swarm::ask(&question, &catalogue(global)?).map_err(refused)?, csv, output)
+}
+
+/// `grist econ energy`.
+#[derive(Debug, Args)]
+pub(super) struct EnergyArgs {
+    /// Machines of `grist econ catalog show benchmarks` [default: all of them]
+    #[arg(value_name = "HARDWARE")]
+    hardware: Vec<String>,
+    /// Only workloads with these words
+    #[arg(long, value_name = "WORDS")]
+    workload: Option<String>,
+    #[command(flatten)]
+    tariff: TariffArgs,
+    #[command(flatten)]
+    rate: RateArgs,
+}
+
+/// Work for a joule, and for a satoshi.
+pub(super) fn energy(args: EnergyArgs, csv: bool, global: &Global, output: &Output) -> Result<(), Failure> {
+    let question = energy::Question {
+        hardware: args.hardware,
+        workload: args.workload,
+        tariff: args.tariff.given().unwrap_or_default(),
+        btc: args.rate.rate(),
+        own: Vec::new(),
+    };
+    answer::print(&energy::ask(&question, &catalogue(global)?).map_err(refused)?, csv, output)
 }
