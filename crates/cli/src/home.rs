@@ -88,9 +88,8 @@ impl Home {
         match std::fs::read_to_string(&own) {
             Ok(text) => {
                 let overlay = Overlay::from_toml(&text, today());
-                catalogue.overlay(
-                    &overlay.map_err(|e| Failure::of(Exit::BadInput, e).during(own.display()))?,
-                );
+                catalogue
+                    .overlay(&overlay.map_err(|e| Failure::of(Exit::BadInput, e).during(own.display()))?);
                 Ok(catalogue)
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(catalogue),

@@ -4,6 +4,7 @@
 
 mod support;
 
+use econ::catalogue::Catalogue;
 use market::{
     command::{CERTIFICATE_DOMAIN, Command, certificate_message},
     event::{Event, JobOutcome, RejectReason, Verdict},
@@ -69,6 +70,7 @@ impl Agent {
             market: market.clone(),
             secret,
             config: config(role),
+            catalogue: Catalogue::embedded().unwrap(),
             state_dir: state.path().to_owned(),
             sandbox: Arc::new(InProcess),
             fault,

@@ -230,7 +230,12 @@ fn told_elsewhere(elsewhere: &SameElsewhere) -> String {
     let rows = comparison.offers.iter().map(|offer| {
         let (low, high) = offer.gpu_usd_per_hour;
         let gpus = Decimal::from(offer.paid_gpus) * elsewhere.hours;
-        vec![offer.provider.clone(), offer.terms_words.clone(), (low * gpus).to_string(), (high * gpus).to_string()]
+        vec![
+            offer.provider.clone(),
+            offer.terms_words.clone(),
+            (low * gpus).to_string(),
+            (high * gpus).to_string(),
+        ]
     });
     let dated = comparison.figures.warnings(today());
     let old = dated.iter().map(|warning| format!("{warning}\n"));

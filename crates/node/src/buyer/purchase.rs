@@ -122,13 +122,13 @@ impl Buyer {
 
     /// Places the order. What is needed to go on after a crash is on disk before the order is sent.
     pub async fn place(&self, job: &PreparedJob) -> Result<Placed, BuyError> {
-        let nonce = random_nonce()?;
+        let seed = random_seed()?;
         let is_verified = job.spec.verification != Verification::None;
-        let audit_anchor = is_verified.then(|| chain(&self.secret, &nonce, job.spec.tasks).anchor());
+        let audit_anchor = is_verified.then(|| chain(&seed, job.spec.tasks).anchor());
         let (terms, spec) = (Box::new(job.terms.clone()), Box::new(job.spec.clone()));
         let command = Command::PlaceOrder { terms, job: spec, audit_anchor };
         let order = self.market.statement(&self.secret, command)?;
-        let record = Record { nonce, tasks: job.spec.tasks, order, resume: Resume::default() };
+        let record = Record { seed, tasks: job.spec.tasks, order, resume: Resume::default() };
         self.records.keep_draft(&record)?;
         self.send(&record).await
     }
@@ -176,7 +176,7 @@ impl Buyer {
             tokio::fs::create_dir_all(folder).await.map_err(failed)?;
         }
         let record = self.records.find(job)?;
-        let chain = record.as_ref().map(|record| record.chain(&self.secret));
+        let chain = record.as_ref().map(Record::chain);
         let resume = record.as_ref().map_or_else(Resume::default, |record| record.resume);
         let follower = Follower::new(job, chain, resume, results.is_some());
         let (answers, inbox) = mpsc::unbounded_channel();
@@ -384,7 +384,7 @@ impl Errands {
     }
 }
 
-fn random_nonce() -> Result<Digest, BuyError> {
+fn random_seed() -> Result<Digest, BuyError> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|e| BuyError::Random(e.to_string()))?;
     Ok(Digest(bytes))

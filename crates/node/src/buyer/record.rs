@@ -1,12 +1,11 @@
 //! What a buyer must not forget about its jobs: one small file for each, written before anything is sent.
 //!
-//! The secret of the audit chain is derived from the party's key and a nonce, so the file holds no secret: with the key and
-//! the file, anybody who may can go on where this process stopped.
+//! The file holds the secret of the job's audit chain and is its owner's alone. The chain does not hang on the party's key,
+//! which may be rotated while the job runs: with the file and the newest key, another process can go on where this stopped.
 
 use super::agent::Resume;
 use market::{
     id::{Digest, JobId},
-    key::SecretKey,
     statement::Statement,
     verify::{Chain, rounds_for},
 };
@@ -16,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const CHAIN_DOMAIN: &str = "gristmill 2026 buyer audit chain v1";
+const CHAIN_DOMAIN: &str = "gristmill 2026 buyer audit chain v2";
 
 /// Why a buyer's records cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +29,8 @@ pub struct RecordError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Record {
-    /// What the chain's secret is derived from, with the party's key.
-    pub(super) nonce: Digest,
+    /// The secret of the audit chain, random.
+    pub(super) seed: Digest,
     /// How many tasks the job has: the length of the chain follows.
     pub(super) tasks: u32,
     /// The order as it was signed: sent again, it is the same order.
@@ -42,14 +41,14 @@ pub(super) struct Record {
 
 impl Record {
     /// The job's audit chain.
-    pub(super) fn chain(&self, secret: &SecretKey) -> Chain {
-        chain(secret, &self.nonce, self.tasks)
+    pub(super) fn chain(&self) -> Chain {
+        chain(&self.seed, self.tasks)
     }
 }
 
 /// The audit chain of a job.
-pub(super) fn chain(secret: &SecretKey, nonce: &Digest, tasks: u32) -> Chain {
-    Chain::new(Digest::of_parts(CHAIN_DOMAIN, &[&secret.to_bytes(), &nonce.0]), rounds_for(tasks))
+pub(super) fn chain(seed: &Digest, tasks: u32) -> Chain {
+    Chain::new(Digest::of_parts(CHAIN_DOMAIN, &[&seed.0]), rounds_for(tasks))
 }
 
 /// The folder of a buyer's records at one market.
@@ -68,13 +67,14 @@ impl Records {
         self.folder.join(format!("{job}.json"))
     }
 
-    fn draft(&self, nonce: &Digest) -> PathBuf {
-        self.folder.join(format!("order-{nonce}.json"))
+    /// Named after the order: the name of a file is no place for a secret.
+    fn draft(&self, record: &Record) -> PathBuf {
+        self.folder.join(format!("order-{}.json", record.order.digest()))
     }
 
     /// Keeps an order before it is sent.
     pub(super) fn keep_draft(&self, record: &Record) -> Result<(), RecordError> {
-        write(&self.draft(&record.nonce), record)
+        write(&self.draft(record), record)
     }
 
     /// The order became a job.
@@ -85,7 +85,7 @@ impl Records {
 
     /// The order will never become a job.
     pub(super) fn drop_draft(&self, record: &Record) -> Result<(), RecordError> {
-        let file = self.draft(&record.nonce);
+        let file = self.draft(record);
         fs::remove_file(&file).map_err(|source| RecordError { file, source })
     }
 
@@ -127,7 +127,11 @@ fn write(file: &Path, record: &Record) -> Result<(), RecordError> {
     let failed = |source| RecordError { file: file.to_owned(), source };
     let text = serde_json::to_vec_pretty(record).map_err(|e| failed(e.into()))?;
     let part = file.with_extension("part");
-    fs::write(&part, text).map_err(failed)?;
-    fs::File::open(&part).and_then(|opened| opened.sync_all()).map_err(failed)?;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut opened = options.open(&part).map_err(failed)?;
+    io::Write::write_all(&mut opened, &text).and_then(|()| opened.sync_all()).map_err(failed)?;
     fs::rename(&part, file).map_err(failed)
 }

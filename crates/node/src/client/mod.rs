@@ -27,8 +27,8 @@ mod tls;
 
 pub use address::{Address, AddressError};
 pub use contact::Contact;
-pub use heads::ForkEvidence;
 pub use feed::fetch_text;
+pub use heads::ForkEvidence;
 pub use reads::OfferQuery;
 
 use crate::api::{Accepted, ApiError, ReadToken, VenueInfo};

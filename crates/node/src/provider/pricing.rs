@@ -109,7 +109,11 @@ impl CostsConfig {
     /// The costs, with what the catalogue knows where the owner says nothing, and the figures used.
     fn resolve(&self, catalogue: &Catalogue) -> Result<(Costs, Figures), CostsError> {
         let mut figures = Figures::default();
-        let hardware = self.hardware.as_deref().map(|id| catalogue.hardware(id).map_err(QuestionError::from)).transpose()?;
+        let hardware = self
+            .hardware
+            .as_deref()
+            .map(|id| catalogue.hardware(id).map_err(QuestionError::from))
+            .transpose()?;
         if let Some(row) = hardware {
             let value = format!("{} W, {}", row.train_watts.normalize(), row.price_usd);
             figures.cite(&row.name, value, &row.provenance());
@@ -149,7 +153,8 @@ impl CostsConfig {
         let own_rate = self.btc_usd.map(|usd_per_btc| {
             catalogue.btc_rate().map(|rate| BtcRate { usd_per_btc, source: "you".into(), ..rate })
         });
-        let btc = bitcoin(own_rate.transpose().map_err(QuestionError::from)?.as_ref(), catalogue, &mut figures)?;
+        let btc =
+            bitcoin(own_rate.transpose().map_err(QuestionError::from)?.as_ref(), catalogue, &mut figures)?;
         let usd_per_kwh = tariff.resolve(catalogue, &mut figures)?;
         let costs = Costs {
             watts,

@@ -204,10 +204,7 @@ fn replay_rest(
     Ok(())
 }
 
-fn replay_entry(
-    floor: &mut Floor,
-    entry: &Entry,
-) -> Result<Vec<Arc<PlacedEvent>>, RecoverError> {
+fn replay_entry(floor: &mut Floor, entry: &Entry) -> Result<Vec<Arc<PlacedEvent>>, RecoverError> {
     let position = entry.position.0;
     let not_a_statement = |reason: String| RecoverError::NotAStatement { position, reason };
     let statement =

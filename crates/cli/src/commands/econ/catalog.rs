@@ -113,7 +113,9 @@ fn export(folder: &Path, format: FormatChoice, from: &Catalogue, output: &Output
         std::fs::write(&file, text).map_err(|e| wrong(e, &file))?;
         files.push(file.display().to_string());
     }
-    output.result(&serde_json::json!({ "files": files }), || files.iter().map(|file| format!("{file}\n")).collect())
+    output.result(&serde_json::json!({ "files": files }), || {
+        files.iter().map(|file| format!("{file}\n")).collect()
+    })
 }
 
 fn import(files: &[PathBuf], csv: bool, global: &Global, output: &Output) -> Result<(), Failure> {

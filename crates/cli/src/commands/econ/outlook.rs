@@ -19,10 +19,7 @@ use econ::{
     own_machine::{self, Meter, Reading, read_powermetrics},
     simulate::{self, Conversion, Halving, Payout},
 };
-use market::{
-    id::MachineId,
-    units::Msat,
-};
+use market::{id::MachineId, units::Msat};
 use node::{
     api::KeyView,
     config_file::{Money, Span},
@@ -123,12 +120,14 @@ enum PaidIn {
 }
 
 /// What may come of a machine.
-pub(super) fn simulate(args: SimulateArgs, csv: bool, global: &Global, output: &Output) -> Result<(), Failure> {
-    let token = |conversion| Payout::Token {
-        drift: args.token_drift,
-        volatility: args.token_volatility,
-        conversion,
-    };
+pub(super) fn simulate(
+    args: SimulateArgs,
+    csv: bool,
+    global: &Global,
+    output: &Output,
+) -> Result<(), Failure> {
+    let token =
+        |conversion| Payout::Token { drift: args.token_drift, volatility: args.token_volatility, conversion };
     let question = simulate::Question {
         hardware: Some(args.hardware),
         gpu: None,

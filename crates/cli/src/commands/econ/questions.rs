@@ -75,7 +75,10 @@ fn residual(text: &str) -> Result<Residual, String> {
     if text.trim().ends_with('%') {
         return share(text).map(Residual::Share);
     }
-    text.trim().parse().map(|usd| Residual::Usd(Usd(usd))).map_err(|_| "write dollars, or a share such as 40%".into())
+    text.trim()
+        .parse()
+        .map(|usd| Residual::Usd(Usd(usd)))
+        .map_err(|_| "write dollars, or a share such as 40%".into())
 }
 
 /// `grist econ breakeven`.
@@ -89,7 +92,12 @@ pub(super) struct BreakevenArgs {
 }
 
 /// What an hour of a machine has to bring.
-pub(super) fn breakeven(args: BreakevenArgs, csv: bool, global: &Global, output: &Output) -> Result<(), Failure> {
+pub(super) fn breakeven(
+    args: BreakevenArgs,
+    csv: bool,
+    global: &Global,
+    output: &Output,
+) -> Result<(), Failure> {
     let catalogue = catalogue(global)?;
     let pay = args.price.map(|amount| pay(&amount, &catalogue)).transpose()?;
     let question = breakeven::Question { pay, ..args.machine.question() };
@@ -100,11 +108,7 @@ pub(super) fn breakeven(args: BreakevenArgs, csv: bool, global: &Global, output:
 fn pay(amount: &Amount, catalogue: &Catalogue) -> Result<Pay, Failure> {
     match amount.currency {
         Currency::Sat => Ok(Pay::SatsPerHour(amount.value)),
-        Currency::Usd
-        | Currency::Stablecoin(_)
-        | Currency::Btc
-        | Currency::Msat
-        | Currency::Token(_) => {
+        Currency::Usd | Currency::Stablecoin(_) | Currency::Btc | Currency::Msat | Currency::Token(_) => {
             let rates = Rates::of(catalogue).map_err(|e| Failure::of(Exit::Unexpected, e))?;
             let usd = rates.usd(amount, &mut Figures::default());
             usd.map(Pay::UsdPerHour).map_err(|e| Failure::of(Exit::Usage, e))
@@ -206,7 +210,12 @@ fn hours(span: Span) -> Decimal {
 }
 
 /// What the same work costs elsewhere, and at a market that is named.
-pub(super) async fn compare(args: CompareArgs, csv: bool, global: &Global, output: &Output) -> Result<(), Failure> {
+pub(super) async fn compare(
+    args: CompareArgs,
+    csv: bool,
+    global: &Global,
+    output: &Output,
+) -> Result<(), Failure> {
     let live = if global.market.is_some() { live_offers(global).await? } else { Vec::new() };
     let mut extras: Vec<Extra> = Vec::new();
     for (provider, price) in &args.egress_price {
@@ -224,8 +233,11 @@ pub(super) async fn compare(args: CompareArgs, csv: bool, global: &Global, outpu
         availability: args.availability.iter().find(|(other, _)| other == of).map(|(_, share)| *share),
     });
     let others = args.availability.iter().filter(|(of, _)| !args.mtbf.iter().any(|(other, _)| other == of));
-    let present =
-        others.map(|(of, share)| Reliability { of: of.clone(), mtbf_hours: None, availability: Some(*share) });
+    let present = others.map(|(of, share)| Reliability {
+        of: of.clone(),
+        mtbf_hours: None,
+        availability: Some(*share),
+    });
     let question = compare::Question {
         terms: args.terms.clone(),
         egress_gb: args.egress,

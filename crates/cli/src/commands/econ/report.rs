@@ -12,9 +12,9 @@ use crate::{
 };
 use clap::Args;
 use econ::{
-    breakeven, rates,
+    breakeven, rates, rent_or_mine,
     report::{Contents, all},
-    rent_or_mine, simulate, swarm,
+    simulate, swarm,
 };
 use serde_json::json;
 use std::path::PathBuf;
