@@ -2,19 +2,21 @@
 
 use super::{Finding, Tree, is_test, rust};
 
-/// Folders of pure crates.
-const PURE: [&str; 1] = ["crates/market"];
+/// Folders of pure crates, and what each may use of what is forbidden: reports reckon in floats, and know durations.
+const PURE: [(&str, &[&str]); 2] = [("crates/market", &[]), ("crates/econ", &["f64", "time"])];
 
 /// Modules of `std` that reach outside, or whose answers change from run to run.
 const MODULES: [&str; 8] = ["env", "fs", "io", "net", "os", "process", "thread", "time"];
 
 /// Names that do the same, and floats, whose rounding is no rule for money.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 12] = [
     "HashMap",
     "HashSet",
     "Instant",
     "OsRng",
     "SystemTime",
+    "Timestamp",
+    "Zoned",
     "f32",
     "f64",
     "getrandom",
@@ -24,17 +26,20 @@ const NAMES: [&str; 10] = [
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let pure =
-        |path: &str| PURE.iter().any(|folder| path.starts_with(&format!("{folder}/src/"))) && !is_test(path);
-    for (path, text) in tree.ending(".rs").filter(|(path, _)| pure(path)) {
+    for (path, text) in tree.ending(".rs").filter(|(path, _)| !is_test(path)) {
+        let Some((_, allowed)) = PURE.iter().find(|(folder, _)| path.starts_with(&format!("{folder}/src/")))
+        else {
+            continue;
+        };
+        let is_forbidden = |name: &str, among: &[&str]| among.contains(&name) && !allowed.contains(&name);
         let tokens = rust::tokens(text);
         for module in
-            rust::std_modules(&tokens).into_iter().filter(|token| MODULES.contains(&token.text.as_str()))
+            rust::std_modules(&tokens).into_iter().filter(|token| is_forbidden(&token.text, &MODULES))
         {
             let message = format!("`std::{}` in a pure crate: make it an argument", module.text);
             findings.push(Finding::line(path, module.line, message));
         }
-        for name in tokens.iter().filter(|token| NAMES.contains(&token.text.as_str())) {
+        for name in tokens.iter().filter(|token| is_forbidden(&token.text, &NAMES)) {
             let message = format!("`{}` in a pure crate: use integers, ordered maps, arguments", name.text);
             findings.push(Finding::line(path, name.line, message));
         }
