@@ -150,6 +150,16 @@ pub enum Ask {
         /// What they ask.
         going_msat: Msat,
     },
+    /// The owner named the price.
+    Own {
+        /// The price.
+        msat: Msat,
+    },
+    /// The owner named the price, and at the tariff of the hour it would lose money: nothing is offered.
+    Withdrawn {
+        /// The price.
+        msat: Msat,
+    },
 }
 
 /// Hours without work after which half of what is asked above the floor is given up.
@@ -174,11 +184,25 @@ impl Ask {
         Ask::WithOthers { msat: Msat(floor.0.saturating_add(above)), going_msat: going }
     }
 
+    /// A price of the owner's own, beside its floor.
+    pub fn own(msat: Msat, floor: Msat) -> Ask {
+        if msat < floor { Ask::Withdrawn { msat } } else { Ask::Own { msat } }
+    }
+
     /// The price.
     pub fn msat(&self) -> Msat {
         match self {
-            Ask::Alone { msat } | Ask::AboveOthers { msat, .. } | Ask::WithOthers { msat, .. } => *msat,
+            Ask::Alone { msat }
+            | Ask::AboveOthers { msat, .. }
+            | Ask::WithOthers { msat, .. }
+            | Ask::Own { msat }
+            | Ask::Withdrawn { msat } => *msat,
         }
+    }
+
+    /// Whether it is offered.
+    pub fn stands(&self) -> bool {
+        !matches!(self, Ask::Withdrawn { .. })
     }
 }
 
@@ -204,9 +228,10 @@ pub struct Explanation {
     pub leases: u64,
     /// The floor of each.
     pub lease_floor_msat: Msat,
-    /// The price of an hour of a lease.
-    pub hour: Ask,
-    /// The price of 10⁹ fuel, where the machine's speed is known.
+    /// The price of an hour of a lease, where one is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hour: Option<Ask>,
+    /// The price of 10⁹ fuel, where one is asked and the machine's speed is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub giga_fuel: Option<Ask>,
     /// The figures that it stands on.
@@ -248,8 +273,10 @@ impl Answer for Explanation {
         row("floor of the machine", self.floor.usd_per_hour, "never less".into());
         let per_lease = btc.usd(Decimal::from(self.lease_floor_msat.0) / dec!(1000));
         row("floor of a lease", per_lease, format!("÷ {} leases at a time", self.leases));
-        let asked = btc.usd(Decimal::from(self.hour.msat().0) / dec!(1000));
-        row("asked for an hour of a lease", asked, because(&self.hour));
+        if let Some(hour) = &self.hour {
+            let asked = btc.usd(Decimal::from(hour.msat().0) / dec!(1000));
+            row("asked for an hour of a lease", asked, because(hour));
+        }
         vec![table]
     }
 
@@ -259,8 +286,7 @@ impl Answer for Explanation {
 
     fn notes(&self) -> Vec<String> {
         let fuel = self.giga_fuel.map(|ask| format!("10^9 fuel: {}, {}.", ask.msat(), because(&ask)));
-        let speed = "The speed is not measured: no price for fuel.".to_owned();
-        vec![fuel.unwrap_or(speed)]
+        fuel.into_iter().collect()
     }
 }
 
@@ -273,6 +299,8 @@ fn because(ask: &Ask) -> String {
         Ask::WithOthers { going_msat, .. } => {
             format!("others ask {going_msat}; what is above the floor halves with every idle hour")
         }
+        Ask::Own { .. } => "your own price".into(),
+        Ask::Withdrawn { .. } => "your own price; it is below the floor now, and nothing is offered".into(),
     }
 }
 

@@ -103,7 +103,7 @@ fn work_below_the_floor_is_declined_at_claim_time_as_well() {
     let priced = pricing("price = \"auto\"", COSTS).at(monday(12), None, &[], 0).unwrap();
     assert_eq!(priced.policy.cost_per_hour_msat, Msat(10_000));
     let explanation = priced.explanation.unwrap();
-    assert_eq!((explanation.leases, explanation.hour), (4, Ask::Alone { msat: Msat(10_000) }));
+    assert_eq!((explanation.leases, explanation.hour), (4, Some(Ask::Alone { msat: Msat(10_000) })));
 }
 
 #[test]
@@ -112,11 +112,12 @@ fn no_lease_is_offered_that_could_run_into_a_dearer_tariff() {
     let auto = pricing("price = \"auto\"", &costs);
     let at = |hour| {
         let policy = auto.at(monday(hour), None, &[], 0).unwrap().policy;
-        (policy.offers[0].rate.msat, policy.offers[0].lease_max_ms / 3_600_000)
+        (policy.offers[0].rate.msat, policy.offers[0].lease_max_ms / 60_000)
     };
-    assert_eq!(at(12), (Msat(10_000), 5), "cheap until five");
-    assert_eq!(at(17), (Msat(20_000), 24), "dear now; what comes is no dearer");
-    assert_eq!(at(21), (Msat(10_000), 20));
+    // A quarter of an hour less than the cheap time: the offer may be taken that much later.
+    assert_eq!(at(12), (Msat(10_000), 5 * 60 - 15));
+    assert_eq!(at(17), (Msat(20_000), 24 * 60), "what comes is no dearer");
+    assert_eq!(at(21), (Msat(10_000), 20 * 60 - 15));
 }
 
 #[test]
@@ -126,6 +127,13 @@ fn prices_of_the_owners_own_are_withdrawn_while_they_would_lose_money() {
     let per_task = Rate::per_task(Msat(1_000));
     assert_eq!(rates(&own, monday(12), &[], 0), [per_task, Rate::per_hour(Msat(15_000))]);
     assert_eq!(rates(&own, monday(18), &[], 0), [per_task], "tasks are looked at one by one");
+    let explained = |at| own.at(at, None, &[], 0).unwrap().explanation.unwrap();
+    assert_eq!(explained(monday(12)).hour, Some(Ask::Own { msat: Msat(15_000) }));
+    assert_eq!(explained(monday(18)).hour, Some(Ask::Withdrawn { msat: Msat(15_000) }));
+    let dear = explained(monday(18));
+    assert!(
+        dear.figures.iter().any(|figure| figure.what == "electricity now" && figure.value == "0.80 usd/kWh")
+    );
 }
 
 #[test]
@@ -137,7 +145,13 @@ fn what_the_owner_leaves_out_comes_from_the_catalogue_and_is_cited() {
     let cited: Vec<&str> = explanation.figures.iter().map(|figure| figure.what.as_str()).collect();
     assert_eq!(
         cited,
-        ["California", "Mac Mini M4 Pro", "bitcoin", "hardware_life", "utilization_for_amortization"]
+        [
+            "Mac Mini M4 Pro",
+            "bitcoin",
+            "electricity, California",
+            "hardware_life",
+            "utilization_for_amortization"
+        ]
     );
 }
 
@@ -151,13 +165,13 @@ fn costs_that_cannot_be_are_refused_before_anything_is_offered() {
             .unwrap_err()
             .to_string()
     };
-    insta::assert_snapshot!(refused("usd_per_kwh = 0.1"), @"");
-    insta::assert_snapshot!(refused("watts = 0\nusd_per_kwh = 0.1\npaid_for = true"), @"");
-    insta::assert_snapshot!(refused("watts = 10\npaid_for = true"), @"");
-    insta::assert_snapshot!(refused("watts = 10\nregion = \"Texsa\"\npaid_for = true"), @"");
-    insta::assert_snapshot!(refused("watts = 10\nusd_per_kwh = 0.1"), @"");
+    insta::assert_snapshot!(refused("usd_per_kwh = 0.1"), @"[costs]: say `watts`, or `hardware` as the catalogue calls it");
+    insta::assert_snapshot!(refused("watts = 0\nusd_per_kwh = 0.1\npaid_for = true"), @"[costs]: the power is 0; it has to be from 0.1 to 1000000 W");
+    insta::assert_snapshot!(refused("watts = 10\npaid_for = true"), @"[costs]: say `usd_per_kwh`, or a `region` of the catalogue");
+    insta::assert_snapshot!(refused("watts = 10\nregion = \"Texsa\"\npaid_for = true"), @"[costs]: the catalogue has no region `Texsa`; did you mean `Texas`?");
+    insta::assert_snapshot!(refused("watts = 10\nusd_per_kwh = 0.1"), @"[costs]: say `price_usd`, or `paid_for = true` where only power counts");
     insta::assert_snapshot!(
         refused("watts = 10\nusd_per_kwh = 0.1\npaid_for = true\ntariff_hours = [{ hours = \"17:00-21:00\", usd_per_kwh = -1 }]"),
-        @""
+        @"[costs]: the tariff is -1; it has to be from 0 to 100 $/kWh"
     );
 }

@@ -86,8 +86,8 @@ pub(crate) async fn run(args: &RunArgs, global: &Global, output: &Output) -> Res
     let quote = session.market.quote(&request).await?;
     if args.dry_run {
         let elsewhere = elsewhere(&job, &session.home.catalogue()?);
-        let json = json!({ "quote": &quote, "elsewhere": &elsewhere });
-        return output.result(&json, || told_quote(&job, &quote) + &told_elsewhere(&elsewhere));
+        let priced = PricedRun { quote: &quote, elsewhere: &elsewhere };
+        return output.result(&priced, || told_quote(&job, &quote) + &told_elsewhere(&elsewhere));
     }
     output.note(&told_quote(&job, &quote));
     let party = session.party_or_new(output).await?;
@@ -202,6 +202,14 @@ fn told_quote(job: &PreparedJob, quote: &Quote) -> String {
         told.push_str(&format!("  {offers} offers: {reason}\n"));
     }
     told
+}
+
+/// What a dry run says.
+#[derive(Debug, Serialize)]
+struct PricedRun<'a> {
+    #[serde(flatten)]
+    quote: &'a Quote,
+    elsewhere: &'a SameElsewhere,
 }
 
 /// What clouds and networks would charge for the same, at most: every task takes all of its time.

@@ -20,7 +20,7 @@ use econ::{
     answer::Figures,
     catalogue::{Catalogue, Row},
     money::{BtcRate, Usd},
-    price_policy::{Ask, Costs, Explanation, Floor, Purchase, lease_floor, per_giga_fuel},
+    price_policy::{Ask, Costs, Explanation, Purchase, lease_floor, per_giga_fuel},
     question::{
         LIFE_YEARS, PRICE, QuestionError, Tariff, UTILIZATION, WATTS, bitcoin, given, given_or_assumed,
     },
@@ -251,50 +251,58 @@ impl Pricing {
         };
         let horizon_minutes = i64::try_from(self.config.lease_max.0 / 60_000).unwrap_or(i64::MAX);
         let (tariff, minutes) = said.outlook(costs.usd_per_kwh, now, horizon_minutes);
+        let usual = costs.usd_per_kwh;
         let costs = Costs { usd_per_kwh: tariff, ..costs.clone() };
         let floor = costs.floor().map_err(CostsError::from)?;
         let leases = self.leases();
         let hour_floor = lease_floor(floor.msat_per_hour, leases);
         let fuel_floor = per_giga_fuel(hour_floor, self.fuel_per_second);
         let going = |unit| self.going(unit, own, others);
-        let hour = Ask::new(hour_floor, going(Unit::Ms), idle_hours);
-        let giga_fuel = fuel_floor.map(|floor| Ask::new(floor, going(Unit::Fuel), idle_hours));
-        let rates = match self.config.price {
-            Some(AutoPrice::Auto) => {
-                let fuel = giga_fuel.map(|ask| Rate::per_giga_fuel(ask.msat()));
-                [Some(Rate::per_hour(hour.msat())), fuel].into_iter().flatten().collect()
-            }
-            None => {
-                let pays = |rate: &Rate| match rate.unit {
-                    Unit::Ms => rate.msat >= hour_floor,
-                    Unit::Fuel => fuel_floor.is_none_or(|floor| rate.msat >= floor),
-                    // What a task costs depends on the task: the agent looks at each.
-                    Unit::Task => true,
-                };
-                self.config.rates()?.into_iter().filter(pays).collect::<Vec<_>>()
-            }
+        let named = |unit| self.named(unit);
+        let (hour, giga_fuel) = match self.config.price {
+            Some(AutoPrice::Auto) => (
+                Some(Ask::new(hour_floor, going(Unit::Ms), idle_hours)),
+                fuel_floor.map(|floor| Ask::new(floor, going(Unit::Fuel), idle_hours)),
+            ),
+            None => (
+                named(Unit::Ms).map(|msat| Ask::own(msat, hour_floor)),
+                named(Unit::Fuel).map(|msat| Ask::own(msat, fuel_floor.unwrap_or(Msat::ZERO))),
+            ),
         };
+        let asked = |ask: &Option<Ask>| ask.filter(Ask::stands).map(|ask| ask.msat());
+        let rates: Vec<Rate> = [
+            // What a task costs depends on the task: the agent looks at each.
+            named(Unit::Task).map(Rate::per_task),
+            asked(&hour).map(Rate::per_hour),
+            asked(&giga_fuel).map(Rate::per_giga_fuel),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         let mut policy = self.policy(&rates)?;
         policy.cost_per_hour_msat = policy.cost_per_hour_msat.max(hour_floor);
         let until_dearer_ms = u64::try_from(minutes).unwrap_or(0).saturating_mul(60_000);
         for offer in &mut policy.offers {
             offer.lease_max_ms = offer.lease_max_ms.min(until_dearer_ms);
         }
-        let explanation = self.explain(costs, floor, hour, giga_fuel, figures);
+        let mut figures = figures.clone();
+        if tariff != usual {
+            figures.given("electricity now", format!("{} usd/kWh", tariff.0));
+        }
+        let lease_floor_msat = hour_floor;
+        let explanation = Explanation { costs, floor, leases, lease_floor_msat, hour, giga_fuel, figures };
         Ok(Priced { policy, explanation: Some(explanation) })
     }
 
-    fn explain(
-        &self,
-        costs: Costs,
-        floor: Floor,
-        hour: Ask,
-        giga_fuel: Option<Ask>,
-        figures: &Figures,
-    ) -> Explanation {
-        let leases = self.leases();
-        let lease_floor_msat = lease_floor(floor.msat_per_hour, leases);
-        Explanation { costs, floor, leases, lease_floor_msat, hour, giga_fuel, figures: figures.clone() }
+    /// The price that the owner named for this unit.
+    fn named(&self, unit: Unit) -> Option<Msat> {
+        let config = &self.config;
+        let money = match unit {
+            Unit::Task => config.price_per_task,
+            Unit::Ms => config.price_per_hour,
+            Unit::Fuel => config.price_per_giga_fuel,
+        };
+        money.map(|money| money.0)
     }
 
     fn policy(&self, rates: &[Rate]) -> Result<Policy, ConfigError> {
