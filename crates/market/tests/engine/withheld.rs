@@ -1,5 +1,7 @@
 //! A venue that withholds its audit links.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use crate::world::*;
 use market::{
     command::Command,
