@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Takes Gristmill's numbers, each beside a peer in the same run, and prints one table for each.
 #
-#   scripts/bench.sh [all|engine|durable|tasks|latency|footprint]...
+#   scripts/bench.sh [all|engine|durable|tasks|latency|footprint|econ]...
 #
 # A peer that is missing is installed where that needs no more than apt-get or pip; where it does not work, the table says
 # so. Run it on a machine that does nothing else: the line above each table names its load.
@@ -35,6 +35,14 @@ ray() {
     [[ -x "$cache/ray/bin/python" ]] && "$cache/ray/bin/python" -c 'import ray' 2> /dev/null && return
     python3 -m venv "$cache/ray" && "$cache/ray/bin/pip" install --quiet ray ||
         echo "Ray is not here and cannot be installed" >&2
+}
+
+numpy_python() {
+    mkdir -p "$cache"
+    [[ -x "$cache/numpy/bin/python" ]] && "$cache/numpy/bin/python" -c 'import numpy' 2> /dev/null && return
+    if python3 -m venv "$cache/numpy" && "$cache/numpy/bin/pip" install --quiet numpy; then return; fi
+    echo "numpy is not here and cannot be installed" >&2
+    return 1
 }
 
 # An image with nothing but a static program that ends at once, and how podman runs it here: plainly, or where the kernel's
@@ -85,4 +93,13 @@ fi
 if wants footprint; then
     grist
     bench venue footprint
+fi
+if wants econ; then
+    if numpy_python; then
+        for what in monte_carlo yuma; do
+            cargo run --quiet --release --package econ --example "${what}_speed" > "$cache/$what.json"
+            "$cache/numpy/bin/python" "benches/econ/$what.py" "$cache/$what.json"
+            echo
+        done
+    fi
 fi
