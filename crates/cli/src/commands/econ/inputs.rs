@@ -29,7 +29,7 @@ pub(super) fn share(text: &str) -> Result<Decimal, String> {
 #[derive(Debug, Clone, Args)]
 pub(super) struct RateArgs {
     /// What a bitcoin costs in dollars [default: the catalogue's rate]
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", allow_negative_numbers = true)]
     btc_usd: Option<Decimal>,
 }
 
@@ -45,7 +45,7 @@ impl RateArgs {
 #[derive(Debug, Clone, Args)]
 pub(super) struct TariffArgs {
     /// Dollars for a kilowatt-hour [default: the average household of the United States]
-    #[arg(long, value_name = "USD", conflicts_with = "region")]
+    #[arg(long, value_name = "USD", conflicts_with = "region", allow_negative_numbers = true)]
     tariff: Option<Decimal>,
     /// A region of `grist econ catalog show tariffs`
     #[arg(long, value_name = "NAME")]

@@ -41,19 +41,19 @@ pub(super) struct SimulateArgs {
     #[arg(long, value_name = "SHARE", value_parser = share, allow_hyphen_values = true, default_value = "0")]
     tariff_drift: Decimal,
     /// What it draws at work, instead of the catalogue's figure
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     watts: Option<Decimal>,
     /// What it draws while it waits
-    #[arg(long, value_name = "WATTS", default_value = "0")]
+    #[arg(long, value_name = "WATTS", default_value = "0", allow_negative_numbers = true)]
     idle_watts: Decimal,
     /// What it costs, in dollars, instead of the catalogue's figure; 0 for a machine that is there already
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", allow_negative_numbers = true)]
     hardware_usd: Option<Decimal>,
     /// What it is sold for at the end, in dollars [default: it loses its price evenly over its life]
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", allow_negative_numbers = true)]
     residual_usd: Option<Decimal>,
     /// What renters pay for an hour, in dollars [default: the lowest typical price of the catalogue's markets]
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", allow_negative_numbers = true)]
     price: Option<Decimal>,
     /// What the market keeps [default: the fee of the market whose price is taken]
     #[arg(long, value_name = "SHARE", value_parser = share)]
@@ -74,19 +74,19 @@ pub(super) struct SimulateArgs {
     #[arg(long, value_name = "SHARE", value_parser = share)]
     utilization: Option<Decimal>,
     /// How closely months keep to that mean: 2 hardly, 1000 exactly
-    #[arg(long, value_name = "K", default_value = "20")]
+    #[arg(long, value_name = "K", default_value = "20", allow_negative_numbers = true)]
     concentration: Decimal,
     /// What is paid each month come what may, in dollars
-    #[arg(long, value_name = "USD", default_value = "0")]
+    #[arg(long, value_name = "USD", default_value = "0", allow_negative_numbers = true)]
     fixed: Decimal,
     /// How often it breaks in a year
-    #[arg(long, value_name = "N", default_value = "0.5")]
+    #[arg(long, value_name = "N", default_value = "0.5", allow_negative_numbers = true)]
     failures: Decimal,
     /// What a repair costs, in dollars
-    #[arg(long, value_name = "USD", default_value = "150")]
+    #[arg(long, value_name = "USD", default_value = "150", allow_negative_numbers = true)]
     repair: Decimal,
     /// How many days a repair takes
-    #[arg(long, value_name = "DAYS", default_value = "7")]
+    #[arg(long, value_name = "DAYS", default_value = "7", allow_negative_numbers = true)]
     downtime: Decimal,
     /// What pay comes in
     #[arg(long, value_enum, default_value = "dollars")]
@@ -251,13 +251,13 @@ async fn public_history(session: &Session, output: &Output) -> Result<History, F
 #[derive(Debug, Args)]
 pub(super) struct SelfArgs {
     /// What the machine draws at work, from a meter at the wall; instead of what its own meters say now
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     watts: Option<Decimal>,
     /// What no meter of its own covers: fans, disks, losses of the power supply
-    #[arg(long, value_name = "WATTS", default_value = "0")]
+    #[arg(long, value_name = "WATTS", default_value = "0", allow_negative_numbers = true)]
     other_watts: Decimal,
     /// What it draws when it waits; 0 where it would be on anyway
-    #[arg(long, value_name = "WATTS", default_value = "0")]
+    #[arg(long, value_name = "WATTS", default_value = "0", allow_negative_numbers = true)]
     idle_watts: Decimal,
     /// What `powermetrics` printed on a Mac
     #[arg(long, value_name = "FILE", conflicts_with = "watts")]
@@ -272,7 +272,7 @@ pub(super) struct SelfArgs {
     #[arg(long, value_name = "AMOUNT", requires = "hours")]
     earned: Option<Money>,
     /// In how many hours of work it earned that
-    #[arg(long, value_name = "HOURS", requires = "earned")]
+    #[arg(long, value_name = "HOURS", requires = "earned", allow_negative_numbers = true)]
     hours: Option<Decimal>,
     #[command(flatten)]
     tariff: TariffArgs,

@@ -33,19 +33,19 @@ struct MachineArgs {
     #[command(flatten)]
     tariff: TariffArgs,
     /// What it draws at work, instead of the catalogue's figure
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     watts: Option<Decimal>,
     /// What it draws when idle
-    #[arg(long, value_name = "WATTS")]
+    #[arg(long, value_name = "WATTS", allow_negative_numbers = true)]
     idle_watts: Option<Decimal>,
     /// What it costs to buy, in dollars, instead of the catalogue's figure
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", allow_negative_numbers = true)]
     hardware_usd: Option<Decimal>,
     /// What it can be sold for in the end: dollars, or a share of the price such as 40%
     #[arg(long, value_name = "USD|SHARE", value_parser = residual)]
     residual: Option<Residual>,
     /// How long it is used [default: 3 years, by the catalogue]
-    #[arg(long, value_name = "YEARS")]
+    #[arg(long, value_name = "YEARS", allow_negative_numbers = true)]
     life: Option<Decimal>,
     /// The share of its hours that earn, such as 45% [default: half, by the catalogue]
     #[arg(long, value_name = "SHARE", value_parser = share)]
@@ -128,7 +128,7 @@ pub(super) struct RatesArgs {
     #[arg(long, value_name = "SHARE", value_parser = share)]
     unknown_fee: Option<Decimal>,
     /// What makes it worth your time, in satoshi an hour
-    #[arg(long, value_name = "SATS")]
+    #[arg(long, value_name = "SATS", allow_negative_numbers = true)]
     worth: Option<Decimal>,
 }
 
@@ -158,16 +158,16 @@ pub(super) struct CompareArgs {
     #[arg(long, default_value_t = 1, value_name = "N")]
     count: u32,
     /// For how many hours
-    #[arg(long, default_value = "1")]
+    #[arg(long, default_value = "1", allow_negative_numbers = true)]
     hours: Decimal,
     /// Only these: on-demand, reserved, spot, network, live
     #[arg(long, value_delimiter = ',', value_name = "TERMS")]
     terms: Vec<Terms>,
     /// Data that leaves the cloud, in GB
-    #[arg(long, value_name = "GB", default_value = "0")]
+    #[arg(long, value_name = "GB", default_value = "0", allow_negative_numbers = true)]
     egress: Decimal,
     /// Data that is kept there all the time, in GB
-    #[arg(long, value_name = "GB", default_value = "0")]
+    #[arg(long, value_name = "GB", default_value = "0", allow_negative_numbers = true)]
     storage: Decimal,
     /// What a provider takes for a GB that leaves: `AWS=0.09`; may be repeated
     #[arg(long, value_name = "PROVIDER=USD", value_parser = of_provider::<Decimal>)]
@@ -285,16 +285,16 @@ pub(super) struct RentOrMineArgs {
     #[arg(long, default_value_t = 10, value_name = "N")]
     cards: u32,
     /// What a card with its machine costs, in dollars, instead of what the sources say
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", allow_negative_numbers = true)]
     build_usd: Option<Decimal>,
     /// What the Bitcoin miner costs, in dollars
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", allow_negative_numbers = true)]
     asic_usd: Option<Decimal>,
     /// What a card draws between rentals
-    #[arg(long, value_name = "WATTS")]
+    #[arg(long, value_name = "WATTS", allow_negative_numbers = true)]
     idle_watts: Option<Decimal>,
     /// What a terahash a second earns in a day, in dollars
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", allow_negative_numbers = true)]
     hashprice: Option<Decimal>,
     #[command(flatten)]
     rate: RateArgs,
@@ -327,13 +327,13 @@ pub(super) struct MinerArgs {
     #[arg(long, default_value = "Bittensor")]
     network: String,
     /// What a token costs, in dollars
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", allow_negative_numbers = true)]
     token_usd: Option<Decimal>,
     /// Prices to look at as it falls [default: 100, 75, 50, 25 and 10 % of it]
     #[arg(long, value_delimiter = ',', value_name = "USD")]
     prices: Vec<Decimal>,
     /// Tokens emitted in a day, over all subnets
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", allow_negative_numbers = true)]
     emission: Option<Decimal>,
     /// The share of the emission that the subnet gets [default: all get the same]
     #[arg(long, value_name = "SHARE", value_parser = share)]
@@ -342,7 +342,7 @@ pub(super) struct MinerArgs {
     #[arg(long, value_name = "N")]
     slots: Option<u32>,
     /// How skewed rewards are: the exponent of rank and size, 0 for even
-    #[arg(long, default_value = "1")]
+    #[arg(long, default_value = "1", allow_negative_numbers = true)]
     exponent: Decimal,
     /// What a rented machine costs in a day, in dollars [default: 50-200, by the sources]
     #[arg(long, value_name = "LOW-HIGH", value_parser = dollars)]
@@ -381,7 +381,7 @@ pub(super) struct SwarmArgs {
     #[arg(long, value_name = "N")]
     peers: u32,
     /// What each gets for an hour
-    #[arg(long, value_name = "SATS")]
+    #[arg(long, value_name = "SATS", allow_negative_numbers = true)]
     sats_per_hour: Decimal,
     /// What a peer is: a machine of `grist econ catalog show hardware`
     #[arg(long, value_name = "ID")]
@@ -389,7 +389,7 @@ pub(super) struct SwarmArgs {
     #[command(flatten)]
     tariff: TariffArgs,
     /// Gradients that a peer sends in an hour
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     gradients_per_hour: Option<Decimal>,
     /// The share of them that is accepted [default: all of them]
     #[arg(long, value_name = "SHARE", value_parser = share)]
