@@ -79,7 +79,18 @@ fn an_input_that_cannot_be_is_refused_with_what_would_be_right() {
         "econ simulate --months 0",
         "econ catalog show tarifs",
     ];
-    insta::assert_snapshot!(words.map(refused).join("\n"), @"");
+    insta::assert_snapshot!(words.map(refused).join("\n"), @r"
+    error: the power is 0; it has to be from 0.1 to 1000000 W
+    error: the power is -5; it has to be from 0.1 to 1000000 W
+    error: the utilization is 1.30; it has to be from 0.001 to 1 (a fraction: 0.45 is 45 %)
+    error: the catalogue has no region `Califronia`; did you mean `California`?
+    error: the catalogue has no hardware `rtx4090`; did you mean `rtx4090-system`?
+    error: invalid value '0.17' for '--price <AMOUNT>': `0.17` has no currency: write usd, usdc, btc, sat, msat, or a token that the catalogue has a price for
+    error: the catalogue has no price of the accelerator `A10O`; did you mean `A100`?
+    error: the catalogue has no network figure `Bitensor token_price`; did you mean `Bittensor token_price`?
+    error: the number of months is 0; it has to be from 1 to 120
+    error: tarifs: the catalogue has no table `tarifs`; did you mean `tariffs`?
+    ");
 }
 
 #[test]
@@ -92,7 +103,8 @@ fn prices_of_ones_own_and_of_feeds_change_the_answers() {
     };
     let tariff = || grist.run(&["econ", "breakeven", "mac-mini-m4-pro", "--region", "Vermont", "--json"]);
     assert_eq!(tariff().code, 2, "nobody knows Vermont");
-    let feed = write("feed.csv", "kind,name,price,currency,as_of,source\ntariff,Vermont,0.22,usd,2026-10,feed\n");
+    let feed =
+        write("feed.csv", "kind,name,price,currency,as_of,source\ntariff,Vermont,0.22,usd,2026-10,feed\n");
     grist.run(&["econ", "catalog", "refresh", &feed]).ok();
     assert_eq!(tariff().ok().json()["answer"]["usd_per_kwh"], 0.22);
     let own = write("tariffs.csv", "region,usd_per_kwh,as_of\nVermont,0.25,2026-11\n");
@@ -130,7 +142,8 @@ fn the_report_is_one_page_that_loads_nothing() {
 #[test]
 fn a_price_is_explained_without_a_market() {
     let costs = ["--watts", "100", "--tariff", "0.40", "--paid-for", "--margin", "0%", "--btc-usd", "100000"];
-    let asked = [&["provide", "--explain-price", "--price", "auto", "--max-cpus", "1", "--json"], &costs[..]].concat();
+    let asked = [&["provide", "--explain-price", "--price", "auto", "--max-cpus", "1", "--json"], &costs[..]]
+        .concat();
     let json = Grist::new().run(&asked).ok().json();
     assert_eq!(json["answer"]["floor"]["msat_per_hour"], 40_000);
     assert_eq!(json["answer"]["hour"], serde_json::json!({ "because": "alone", "msat": 40_000 }));

@@ -7,8 +7,10 @@
 //! power = t/1000 · (w − w₀)               where the machine would be on anyway
 //! power = t/1000 · (w + w₀ · (1 − u)/u)   where it is on for this alone: idle hours are paid by the busy ones
 //! wear  = p · (1 − r) / (l · 8760 · u)       nothing where the owner counts it as paid for
-//! floor = (power + wear) · (1 + m)
+//! floor = (power + wear) · (1 + m) / (1 − f)
 //! ```
+//!
+//! where the market keeps the fraction `f` of what buyers pay.
 
 use crate::{
     answer::{Answer, Cell, Figures, Table},
@@ -42,6 +44,8 @@ pub struct Costs {
     pub utilization: Decimal,
     /// What the owner wants above cost, as a fraction; not negative.
     pub margin: Decimal,
+    /// What the market keeps of what buyers pay, as a fraction below one; `None` where no market is named.
+    pub fee_rate: Option<Decimal>,
     /// The rate to satoshi.
     pub btc: BtcRate,
 }
@@ -61,6 +65,14 @@ pub struct Purchase {
 pub const MARGIN: Quantity =
     Quantity { name: "the margin", unit: " (a fraction: 0.2 is 20 %)", least: dec!(0), most: dec!(100) };
 
+/// What a market may keep.
+pub const FEE: Quantity = Quantity {
+    name: "the market's fee",
+    unit: " (a fraction: 0.02 is 2 %)",
+    least: dec!(0),
+    most: dec!(0.99),
+};
+
 impl Costs {
     /// Whether all of it can be.
     pub fn check(&self) -> Result<(), QuestionError> {
@@ -69,6 +81,7 @@ impl Costs {
         TARIFF.check_usd(self.usd_per_kwh)?;
         UTILIZATION.check(self.utilization)?;
         MARGIN.check(self.margin)?;
+        FEE.check(self.fee_rate.unwrap_or_default())?;
         BTC_USD.check(self.btc.usd_per_btc)?;
         let Some(bought) = &self.purchase else { return Ok(()) };
         PRICE.check_usd(bought.price_usd)?;
@@ -97,7 +110,9 @@ impl Costs {
             None => Usd::ZERO,
         };
         let margin = (power + wear) * self.margin;
-        let usd_per_hour = power + wear + margin;
+        let wanted = power + wear + margin;
+        let kept = Decimal::ONE - self.fee_rate.unwrap_or_default();
+        let usd_per_hour = wanted.per(kept).ok_or(too_much(kept))?;
         // Up: a floor that is rounded down would be below cost.
         let msat = (usd_per_hour.0 * MSAT_PER_BTC / self.btc.usd_per_btc)
             .round_dp_with_strategy(0, RoundingStrategy::AwayFromZero);
@@ -106,6 +121,7 @@ impl Costs {
             power_usd_per_hour: power,
             wear_usd_per_hour: wear,
             margin_usd_per_hour: margin,
+            fee_usd_per_hour: usd_per_hour - wanted,
             usd_per_hour,
             msat_per_hour: msat.ok_or(too_much(usd_per_hour.0))?,
         })
@@ -121,6 +137,8 @@ pub struct Floor {
     pub wear_usd_per_hour: Usd,
     /// What the owner wants above that.
     pub margin_usd_per_hour: Usd,
+    /// What the market keeps of it.
+    pub fee_usd_per_hour: Usd,
     /// All of it.
     pub usd_per_hour: Usd,
     /// The same in millisatoshi, rounded up.
@@ -206,15 +224,17 @@ impl Ask {
     }
 }
 
-/// The share of a machine's floor that one of `leases` equal leases bears. Up: together they bear all of it.
+/// The share of a machine's floor that one of `leases` equal leases bears. Up: together they bear all of it. At least the
+/// smallest price that there is: work that costs nothing is still not given away.
 pub fn lease_floor(machine: Msat, leases: u64) -> Msat {
-    Msat(machine.0.div_ceil(leases.max(1)))
+    Msat(machine.0.div_ceil(leases.max(1))).max(Msat(1))
 }
 
-/// What 10⁹ fuel cost at a price for an hour, at this speed; `None` when the speed is not known. Rounded up.
-pub fn per_giga_fuel(hour: Msat, fuel_per_second: u64) -> Option<Msat> {
+/// What so much fuel costs at a price for an hour, at this speed; `None` when the speed is not known. Rounded up. What is asked
+/// and what is declined both come from here, so that no machine declines its own price.
+pub fn fuel_cost(hour: Msat, fuel: u64, fuel_per_second: u64) -> Option<Msat> {
     let fuel_per_hour = fuel_per_second.checked_mul(3_600).filter(|fuel| *fuel > 0)?;
-    mul_div(hour.0, 1_000_000_000, fuel_per_hour, Rounding::Up).map(Msat)
+    mul_div(hour.0, fuel, fuel_per_hour, Rounding::Up).map(Msat)
 }
 
 /// How a price came about, for `--explain-price`.
@@ -246,8 +266,17 @@ impl Answer for Explanation {
     fn tables(&self) -> Vec<Table> {
         let columns = [("what", ""), ("usd_per_hour", "$/h"), ("sats_per_hour", "sat/h"), ("how", "how")];
         let mut table = Table::new("price", self.title(), &columns);
-        let Costs { watts, idle_watts, is_always_on, usd_per_kwh, purchase, utilization, margin, btc } =
-            &self.costs;
+        let Costs {
+            watts,
+            idle_watts,
+            is_always_on,
+            usd_per_kwh,
+            purchase,
+            utilization,
+            margin,
+            fee_rate,
+            btc,
+        } = &self.costs;
         let mut row = |what: &str, amount: Usd, how: String| {
             table.row([
                 Cell::text(what),
@@ -270,6 +299,11 @@ impl Answer for Explanation {
         };
         row("wear", self.floor.wear_usd_per_hour, wear);
         row("margin", self.floor.margin_usd_per_hour, format!("{margin} of both"));
+        let fee = match fee_rate {
+            Some(rate) => format!("{} % of what buyers pay", (*rate * Decimal::ONE_HUNDRED).normalize()),
+            None => "no market is named: not counted".into(),
+        };
+        row("market's fee", self.floor.fee_usd_per_hour, fee);
         row("floor of the machine", self.floor.usd_per_hour, "never less".into());
         let per_lease = btc.usd(Decimal::from(self.lease_floor_msat.0) / dec!(1000));
         row("floor of a lease", per_lease, format!("÷ {} leases at a time", self.leases));
@@ -322,6 +356,7 @@ mod tests {
             }),
             utilization: dec!(0.5),
             margin: dec!(0.2),
+            fee_rate: Some(Decimal::ZERO),
             btc: BtcRate {
                 usd_per_btc: dec!(70_000),
                 as_of: "2026-03-12".parse().unwrap(),
@@ -378,8 +413,22 @@ mod tests {
 
     #[test]
     fn fuel_is_priced_by_the_speed_that_was_measured() {
-        assert_eq!(per_giga_fuel(Msat(3_600_000), 500_000_000), Some(Msat(2_000)));
-        assert_eq!(per_giga_fuel(Msat(3_600_000), 0), None);
+        assert_eq!(fuel_cost(Msat(3_600_000), 1_000_000_000, 500_000_000), Some(Msat(2_000)));
+        assert_eq!(fuel_cost(Msat(3_600_000), 1_000_000_000, 0), None);
+    }
+
+    #[test]
+    fn what_the_market_keeps_is_asked_on_top() {
+        let costs = Costs { margin: Decimal::ZERO, fee_rate: Some(dec!(0.02)), ..costs() };
+        let floor = costs.floor().unwrap();
+        let kept = floor.usd_per_hour * dec!(0.98);
+        assert_eq!(kept.rounded(12), (floor.power_usd_per_hour + floor.wear_usd_per_hour).rounded(12));
+    }
+
+    #[test]
+    fn work_that_costs_nothing_is_not_given_away() {
+        let free = Costs { usd_per_kwh: Usd::ZERO, purchase: None, ..costs() };
+        assert_eq!(lease_floor(free.floor().unwrap().msat_per_hour, 4), Msat(1));
     }
 
     proptest! {

@@ -6,14 +6,16 @@ use econ::{catalogue::Catalogue, price_policy::Ask};
 use jiff::civil::{DateTime, date};
 use market::{
     id::{MachineId, OfferId, PartyId},
+    job::TaskLimits,
     offer::{OfferRole, OfferTerms},
     resources::{Isolation, Resources},
     units::{Msat, Rate},
 };
 use node::{
     api::OfferView,
-    provider::{config::ProvideConfig, hardware::Hardware, pricing::Pricing},
+    provider::{Decline, config::ProvideConfig, hardware::Hardware, pricing::Pricing},
 };
+use proptest::prelude::*;
 
 /// 100 W at 0.40 $/kWh and 100,000 $/BTC: 40 sat an hour, 10 for each of four leases.
 const COSTS: &str =
@@ -38,7 +40,7 @@ fn pricing(prices: &str, costs: &str) -> Pricing {
     let config = ProvideConfig::parse(&format!("{prices}\n{costs}")).unwrap();
     let capacity = config.capacity(&hardware()).unwrap();
     let catalogue = Catalogue::embedded().unwrap();
-    Pricing::new(config, &catalogue, hardware(), capacity, Isolation::Wasm, SPEED).unwrap()
+    Pricing::new(config, &catalogue, Some(0), hardware(), capacity, Isolation::Wasm, SPEED).unwrap()
 }
 
 fn offer_of(party: u64, rate: Rate) -> OfferView {
@@ -101,7 +103,9 @@ fn it_follows_others_above_its_floor_and_never_below() {
 #[test]
 fn work_below_the_floor_is_declined_at_claim_time_as_well() {
     let priced = pricing("price = \"auto\"", COSTS).at(monday(12), None, &[], 0).unwrap();
-    assert_eq!(priced.policy.cost_per_hour_msat, Msat(10_000));
+    let limits = TaskLimits { memory_mib: 64, output_bytes: 1, fuel: 1_000_000, timeout_ms: 10_000 };
+    let at = |msat| priced.policy.risk(&limits, &Rate::per_hour(Msat(msat)));
+    assert_eq!((at(10_000), at(9_999)), (None, Some(Decline::Cost)));
     let explanation = priced.explanation.unwrap();
     assert_eq!((explanation.leases, explanation.hour), (4, Some(Ask::Alone { msat: Msat(10_000) })));
 }
@@ -114,7 +118,7 @@ fn no_lease_is_offered_that_could_run_into_a_dearer_tariff() {
         let policy = auto.at(monday(hour), None, &[], 0).unwrap().policy;
         (policy.offers[0].rate.msat, policy.offers[0].lease_max_ms / 60_000)
     };
-    // A quarter of an hour less than the cheap time: the offer may be taken that much later.
+    // Ten minutes less than the cheap time, in whole quarters of an hour: so much later the offer may be taken.
     assert_eq!(at(12), (Msat(10_000), 5 * 60 - 15));
     assert_eq!(at(17), (Msat(20_000), 24 * 60), "what comes is no dearer");
     assert_eq!(at(21), (Msat(10_000), 20 * 60 - 15));
@@ -132,7 +136,7 @@ fn prices_of_the_owners_own_are_withdrawn_while_they_would_lose_money() {
     assert_eq!(explained(monday(18)).hour, Some(Ask::Withdrawn { msat: Msat(15_000) }));
     let dear = explained(monday(18));
     assert!(
-        dear.figures.iter().any(|figure| figure.what == "electricity now" && figure.value == "0.80 usd/kWh")
+        dear.figures.iter().any(|figure| figure.what == "electricity now" && figure.value == "0.8 usd/kWh")
     );
 }
 
@@ -150,6 +154,7 @@ fn what_the_owner_leaves_out_comes_from_the_catalogue_and_is_cited() {
             "bitcoin",
             "electricity, California",
             "hardware_life",
+            "mac-mini-m4-pro idle draw",
             "utilization_for_amortization"
         ]
     );
@@ -161,7 +166,7 @@ fn costs_that_cannot_be_are_refused_before_anything_is_offered() {
         let config = ProvideConfig::parse(&format!("price = \"auto\"\n[costs]\n{costs}")).unwrap();
         let capacity = config.capacity(&hardware()).unwrap();
         let catalogue = Catalogue::embedded().unwrap();
-        Pricing::new(config, &catalogue, hardware(), capacity, Isolation::Wasm, SPEED)
+        Pricing::new(config, &catalogue, Some(0), hardware(), capacity, Isolation::Wasm, SPEED)
             .unwrap_err()
             .to_string()
     };
@@ -174,4 +179,56 @@ fn costs_that_cannot_be_are_refused_before_anything_is_offered() {
         refused("watts = 10\nusd_per_kwh = 0.1\npaid_for = true\ntariff_hours = [{ hours = \"17:00-21:00\", usd_per_kwh = -1 }]"),
         @"[costs]: the tariff is -1; it has to be from 0 to 100 $/kWh"
     );
+}
+
+#[test]
+fn a_lease_taken_at_the_last_moment_ends_before_the_dear_hours() {
+    let costs = format!("{COSTS}tariff_hours = [{{ hours = \"17:00-21:00\", usd_per_kwh = 0.80 }}]");
+    let auto = pricing("price = \"auto\"", &costs);
+    for minute in 0..60 {
+        let now = date(2026, 12, 7).at(16, minute, 0, 0);
+        let policy = auto.at(now, None, &[], 0).unwrap().policy;
+        let minutes = i64::try_from(policy.offers[0].lease_max_ms / 60_000).unwrap();
+        // Taken five minutes later, when prices are looked at again, and begun a minute after that.
+        let ends = i64::from(minute) + 6 + minutes;
+        assert!(
+            ends <= 60 || policy.offers[0].rate.msat == Msat(20_000),
+            "16:{minute:02} for {minutes} minutes"
+        );
+    }
+}
+
+#[test]
+fn the_markets_fee_is_asked_on_top() {
+    let config = ProvideConfig::parse(&format!("price = \"auto\"\n{COSTS}")).unwrap();
+    let capacity = config.capacity(&hardware()).unwrap();
+    let catalogue = Catalogue::embedded().unwrap();
+    let fee = Some(20_000);
+    let pricing =
+        Pricing::new(config, &catalogue, fee, hardware(), capacity, Isolation::Wasm, SPEED).unwrap();
+    let asked = rates(&pricing, monday(12), &[], 0)[0].msat;
+    assert_eq!(asked, Msat(10_205), "98 % of it are 10 sat");
+}
+
+#[test]
+fn a_machine_that_costs_nothing_still_asks_something() {
+    let costs = "[costs]\nwatts = 100\nusd_per_kwh = 0\npaid_for = true\n";
+    assert_eq!(rates(&pricing("price = \"auto\"", costs), monday(12), &[], 0)[0].msat, Msat(1));
+}
+
+proptest! {
+    #[test]
+    fn no_machine_declines_its_own_price(watts in 1u32..2_000, speed in 1_000_000u64..5_000_000_000) {
+        let costs = COSTS.replace("watts = 100", &format!("watts = {watts}"));
+        let config = ProvideConfig::parse(&format!("price = \"auto\"\n{costs}")).unwrap();
+        let capacity = config.capacity(&hardware()).unwrap();
+        let catalogue = Catalogue::embedded().unwrap();
+        let pricing =
+            Pricing::new(config, &catalogue, Some(20_000), hardware(), capacity, Isolation::Wasm, speed).unwrap();
+        let policy = pricing.at(monday(12), None, &[], 0).unwrap().policy;
+        let limits = TaskLimits { memory_mib: 64, output_bytes: 1, fuel: 1_000, timeout_ms: 3_600_000 };
+        for offer in &policy.offers {
+            prop_assert_eq!(policy.risk(&limits, &offer.rate), None);
+        }
+    }
 }

@@ -9,7 +9,7 @@ use crate::{
     exit::{Exit, Failure},
     home::Home,
     output::{Output, Tone},
-    session::{Session, address, default_label},
+    session::{Session, default_label},
     text,
 };
 use clap::{Args, Subcommand};
@@ -18,7 +18,7 @@ use market::{command::Command, name::Name, offer::OfferRole, resources::Isolatio
 use node::provider::{
     self, ProcessSandbox, ProvideError, Provider, Sandbox, StartupError,
     agent::Tally,
-    config::ProvideConfig,
+    config::{AutoPrice, ProvideConfig},
     hardware::Hardware,
     pricing::{self, Pricing},
 };
@@ -97,20 +97,23 @@ pub(crate) async fn run(
 
 /// Shows how the prices come about: with those of the market, where one is named.
 async fn explain(prepared: &Prepared, home: &Home, global: &Global, output: &Output) -> Result<(), Failure> {
-    let (own, others) = match address(global, home) {
-        Ok(_) => {
-            let session = Session::open(global).await?;
-            let own = session.party().await.ok().map(|party| party.id);
-            (own, pricing::read_offers(&session.market).await?)
-        }
-        Err(_) => {
-            output.warn("no market is named: what others ask is left out");
-            (None, Vec::new())
-        }
+    let is_named = global.market.is_some() || home.settings()?.market.is_some();
+    let (fee_ppm, own, others) = if is_named {
+        let session = Session::open(global).await?;
+        let own = match crate::keys::read(&session.party_key_file()) {
+            Ok(_) => Some(session.party().await?.id),
+            Err(crate::keys::KeyError::Missing(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        (Some(session.market.info().await?.fee_ppm), own, pricing::read_offers(&session.market).await?)
+    } else {
+        output.warn("no market is named: its fee and what others ask are left out");
+        (None, None, Vec::new())
     };
     let state_dir = home.data("providers").join("check");
     let sandbox = Arc::new(sandbox(&state_dir)?);
-    let pricing = provider::price(&prepared.config, &home.catalogue()?, &state_dir, None, sandbox).await;
+    let found = provider::Found { state_dir: &state_dir, certified: None, sandbox };
+    let pricing = provider::price(&prepared.config, &home.catalogue()?, fee_ppm, found).await;
     let priced = pricing.map_err(ended)?.at(jiff::Zoned::now().datetime(), own, &others, 0);
     let unknown = "the prices are your own and no costs are named: there is no sum to show";
     match priced.map_err(options::unusable)?.explanation {
@@ -126,7 +129,8 @@ async fn provide(prepared: Prepared, home: &Home, global: &Global, output: &Outp
     let capacity = config.capacity(&hardware).map_err(options::unusable)?;
     // What is wrong with prices and terms is told before anything is registered.
     let catalogue = home.catalogue()?;
-    let pricing = Pricing::new(config.clone(), &catalogue, hardware, capacity.clone(), Isolation::Wasm, 0);
+    let pricing =
+        Pricing::new(config.clone(), &catalogue, None, hardware, capacity.clone(), Isolation::Wasm, 0);
     let now = jiff::Zoned::now().datetime();
     let priced = pricing.and_then(|pricing| pricing.at(now, None, &[], 0)).map_err(options::unusable)?;
     let terms = priced.policy.offers;
@@ -140,6 +144,13 @@ async fn provide(prepared: Prepared, home: &Home, global: &Global, output: &Outp
     let state_dir = state_folder(home, &session, &this.machine.to_string());
     let sandbox = Arc::new(sandbox(&state_dir)?);
     let prices: Vec<String> = terms.iter().map(|offer| text::rate(&offer.rate)).collect();
+    let at = match (config.price, prices.is_empty()) {
+        (Some(AutoPrice::Auto), _) => {
+            "prices that follow the market; `--explain-price` shows the sum".to_owned()
+        }
+        (None, true) => "nothing now: your prices would lose money at this tariff".to_owned(),
+        (None, false) => prices.join(", "),
+    };
     output.json_line(&json!({
         "machine": this.machine,
         "party": this.party,
@@ -152,7 +163,7 @@ async fn provide(prepared: Prepared, home: &Home, global: &Global, output: &Outp
         "{}\n  sells:     {} at {}\n  isolation: {}\n  stop it:   Ctrl-C",
         output.tone(Tone::Strong, &format!("{} works at {}", this.machine, session.market.address())),
         text::resources(&capacity),
-        prices.join(", "),
+        at,
         text::word(&sandbox.isolation()),
     ));
     let (tally, news) = watch::channel(Tally::default());

@@ -42,6 +42,8 @@ struct Lease {
     job: JobId,
     work: Option<Span>,
     closed: Option<(Name, Msat)>,
+    /// What the market kept of it.
+    fee: Msat,
 }
 
 #[derive(Debug, Clone)]
@@ -57,7 +59,7 @@ pub struct MachineHistory {
     pub registered_hours: Decimal,
     /// Those in which it had work that was paid.
     pub earning_hours: Decimal,
-    /// What it was paid.
+    /// What it was paid, less what the market kept.
     pub earned: Msat,
 }
 
@@ -92,7 +94,14 @@ impl History {
                 self.jobs.insert(*job, Job { buyer: *buyer, name: name.clone() });
             }
             Event::LeaseGranted { lease, job, machine, party, .. } => {
-                let row = Lease { machine: *machine, party: *party, job: *job, work: None, closed: None };
+                let row = Lease {
+                    machine: *machine,
+                    party: *party,
+                    job: *job,
+                    work: None,
+                    closed: None,
+                    fee: Msat::ZERO,
+                };
                 self.leases.insert(*lease, row);
             }
             Event::LeaseStarted { lease, .. } => {
@@ -105,6 +114,7 @@ impl History {
                 self.end_work(*lease, at);
                 if let Some(lease) = self.leases.get_mut(lease) {
                     lease.closed = Some((class.clone(), earned(settlement)));
+                    lease.fee = settlement.fee_msat;
                 }
             }
             _ => {}
@@ -122,9 +132,9 @@ impl History {
         let registered = self.machines.get(&machine)?;
         let mut spans = Vec::new();
         let mut sum = Msat::ZERO;
-        for (_, work, _, msat) in self.paid().filter(|(lease, ..)| lease.machine == machine) {
+        for (lease, work, _, msat) in self.paid().filter(|(lease, ..)| lease.machine == machine) {
             spans.push((work.from.0, work.until(self.last)));
-            sum.0 = sum.0.saturating_add(msat.0);
+            sum.0 = sum.0.saturating_add(msat.saturating_sub(lease.fee).0);
         }
         Some(MachineHistory {
             registered_hours: hours(registered.until(self.last).saturating_sub(registered.from.0)),

@@ -122,13 +122,13 @@ impl Buyer {
 
     /// Places the order. What is needed to go on after a crash is on disk before the order is sent.
     pub async fn place(&self, job: &PreparedJob) -> Result<Placed, BuyError> {
-        let seed = random_seed()?;
+        let chain_secret = random_secret()?;
         let is_verified = job.spec.verification != Verification::None;
-        let audit_anchor = is_verified.then(|| chain(&seed, job.spec.tasks).anchor());
+        let audit_anchor = is_verified.then(|| chain(&chain_secret, job.spec.tasks).anchor());
         let (terms, spec) = (Box::new(job.terms.clone()), Box::new(job.spec.clone()));
         let command = Command::PlaceOrder { terms, job: spec, audit_anchor };
         let order = self.market.statement(&self.secret, command)?;
-        let record = Record { seed, tasks: job.spec.tasks, order, resume: Resume::default() };
+        let record = Record { chain_secret, tasks: job.spec.tasks, order, resume: Resume::default() };
         self.records.keep_draft(&record)?;
         self.send(&record).await
     }
@@ -384,7 +384,7 @@ impl Errands {
     }
 }
 
-fn random_seed() -> Result<Digest, BuyError> {
+fn random_secret() -> Result<Digest, BuyError> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|e| BuyError::Random(e.to_string()))?;
     Ok(Digest(bytes))

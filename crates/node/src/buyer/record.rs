@@ -19,7 +19,7 @@ const CHAIN_DOMAIN: &str = "gristmill 2026 buyer audit chain v2";
 
 /// Why a buyer's records cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot use the job record {}: {source}; check permissions and free space", file.display())]
+#[error("cannot use the job record {}: {source}; check permissions and free space, or move it away if the job is over", file.display())]
 pub struct RecordError {
     file: PathBuf,
     source: io::Error,
@@ -30,7 +30,7 @@ pub struct RecordError {
 #[serde(deny_unknown_fields)]
 pub(super) struct Record {
     /// The secret of the audit chain, random.
-    pub(super) seed: Digest,
+    pub(super) chain_secret: Digest,
     /// How many tasks the job has: the length of the chain follows.
     pub(super) tasks: u32,
     /// The order as it was signed: sent again, it is the same order.
@@ -42,13 +42,13 @@ pub(super) struct Record {
 impl Record {
     /// The job's audit chain.
     pub(super) fn chain(&self) -> Chain {
-        chain(&self.seed, self.tasks)
+        chain(&self.chain_secret, self.tasks)
     }
 }
 
 /// The audit chain of a job.
-pub(super) fn chain(seed: &Digest, tasks: u32) -> Chain {
-    Chain::new(Digest::of_parts(CHAIN_DOMAIN, &[&seed.0]), rounds_for(tasks))
+pub(super) fn chain(secret: &Digest, tasks: u32) -> Chain {
+    Chain::new(Digest::of_parts(CHAIN_DOMAIN, &[&secret.0]), rounds_for(tasks))
 }
 
 /// The folder of a buyer's records at one market.

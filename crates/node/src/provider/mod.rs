@@ -23,7 +23,7 @@ mod vault;
 pub use driver::{Driver, ProvideError};
 pub use fault::Fault;
 pub use policy::{Decline, Policy};
-pub use provide::{Provider, StartupError, identify, price, provide, validate};
+pub use provide::{Found, Provider, StartupError, identify, price, provide, validate};
 pub use sandbox::{
     InProcess, Killer, ProcessSandbox, Program, Sandbox, StartError, TaskWorker, task_input, task_limits,
     task_result,

@@ -1,5 +1,6 @@
 //! What a machine takes and at which price: pure decisions, made from numbers that its owner chose or that were measured.
 
+use econ::price_policy::fuel_cost;
 use market::{
     job::TaskLimits,
     matching::is_within,
@@ -108,7 +109,9 @@ impl Policy {
                 let task_ms = self.burn_ms(limits.fuel).unwrap_or(limits.timeout_ms).min(limits.timeout_ms);
                 task_ms.saturating_mul(per)
             }
-            Unit::Fuel => self.burn_ms(per).unwrap_or(0),
+            Unit::Fuel => {
+                return fuel_cost(self.cost_per_hour_msat, per, self.fuel_per_second).unwrap_or(Msat::ZERO);
+            }
         };
         self.cost_per_hour_msat.scale(ms, 3_600_000, Rounding::Up).unwrap_or(Msat::MAX)
     }

@@ -20,7 +20,7 @@ use econ::{
     answer::Figures,
     catalogue::{Catalogue, Row},
     money::{BtcRate, Usd},
-    price_policy::{Ask, Costs, Explanation, Purchase, lease_floor, per_giga_fuel},
+    price_policy::{Ask, Costs, Explanation, Purchase, fuel_cost, lease_floor},
     question::{
         LIFE_YEARS, PRICE, QuestionError, Tariff, UTILIZATION, WATTS, bitcoin, given, given_or_assumed,
     },
@@ -44,8 +44,13 @@ pub const REPRICE_EVERY: Duration = Duration::from_secs(300);
 /// How many offers are read to find the going price: the oldest ones, in pages of the market's size.
 const OFFER_PAGES_MAX: usize = 5;
 const OFFERS_PER_PAGE: u32 = 1_000;
-/// Tariffs are looked at in steps of so many minutes, and no lease is offered for less.
+/// Leases are offered for multiples of so many minutes where a dearer tariff limits them, and never for less.
 const STEP_MINUTES: i64 = 15;
+/// How many minutes later than it was posted an offer may be taken, and its lease begin: until the next look, and the time that the
+/// market gives to start.
+const SLACK_MINUTES: i64 = 10;
+/// Tariffs repeat themselves after so many minutes.
+const WEEK_MINUTES: i64 = 7 * 24 * 60;
 
 /// What the owner says about costs, in `provide.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -102,12 +107,18 @@ pub enum CostsError {
     Missing(&'static str),
 }
 
+/// What a price for fuel is a price of.
+const GIGA_FUEL: u64 = 1_000_000_000;
 /// The margin where none is named.
 const DEFAULT_MARGIN_PPM: u32 = 200_000;
 
 impl CostsConfig {
     /// The costs, with what the catalogue knows where the owner says nothing, and the figures used.
-    fn resolve(&self, catalogue: &Catalogue) -> Result<(Costs, Figures), CostsError> {
+    fn resolve(
+        &self,
+        catalogue: &Catalogue,
+        fee_rate: Option<Decimal>,
+    ) -> Result<(Costs, Figures), CostsError> {
         let mut figures = Figures::default();
         let hardware = self
             .hardware
@@ -156,14 +167,24 @@ impl CostsConfig {
         let btc =
             bitcoin(own_rate.transpose().map_err(QuestionError::from)?.as_ref(), catalogue, &mut figures)?;
         let usd_per_kwh = tariff.resolve(catalogue, &mut figures)?;
+        let known_idle =
+            hardware.and_then(|row| catalogue.idle_power(&row.id)).filter(|_| self.idle_watts.is_none());
+        if let Some(row) = known_idle {
+            figures.cite(
+                format!("{} idle draw", row.key()),
+                format!("{} W", row.idle_watts),
+                &row.provenance(),
+            );
+        }
         let costs = Costs {
             watts,
-            idle_watts: self.idle_watts.unwrap_or(Decimal::ZERO),
+            idle_watts: self.idle_watts.or(known_idle.map(|row| row.idle_watts)).unwrap_or(Decimal::ZERO),
             is_always_on: self.always_on,
             usd_per_kwh,
             purchase,
             utilization,
             margin: fraction(self.margin.unwrap_or(Share(DEFAULT_MARGIN_PPM))),
+            fee_rate,
             btc,
         };
         costs.check()?;
@@ -176,16 +197,15 @@ impl CostsConfig {
         special.map_or(usual, |band| Usd(band.usd_per_kwh))
     }
 
-    /// The tariff to reckon with from now on, and for how many minutes nothing dearer comes; at most `horizon_minutes`.
-    fn outlook(&self, usual: Usd, now: DateTime, horizon_minutes: i64) -> (Usd, i64) {
-        let at = |minutes: i64| now.checked_add(Span::new().minutes(minutes)).unwrap_or(now);
-        // A lease of one step may still run when the next step begins.
-        let tariff = self.tariff(usual, now).max(self.tariff(usual, at(STEP_MINUTES)));
-        let mut minutes = STEP_MINUTES;
-        while minutes < horizon_minutes && self.tariff(usual, at(minutes + STEP_MINUTES)) <= tariff {
-            minutes += STEP_MINUTES;
-        }
-        (tariff, minutes)
+    /// The tariff to reckon with from now on, and for how many minutes a lease may be offered before a dearer one begins;
+    /// `None` where none does.
+    fn outlook(&self, usual: Usd, now: DateTime) -> (Usd, Option<i64>) {
+        let at = |minutes: i64| self.tariff(usual, now.saturating_add(Span::new().minutes(minutes)));
+        // Even the shortest lease may begin late.
+        let soon = STEP_MINUTES + SLACK_MINUTES;
+        let tariff = (0..soon).map(at).fold(Usd::ZERO, Usd::max);
+        let dearer = (soon..WEEK_MINUTES).find(|minutes| at(*minutes) > tariff);
+        (tariff, dearer.map(|minutes| (minutes - SLACK_MINUTES) / STEP_MINUTES * STEP_MINUTES))
     }
 }
 
@@ -205,10 +225,12 @@ pub struct Pricing {
 }
 
 impl Pricing {
-    /// From what was chosen, found and measured. `fuel_per_second` is 0 where it is not known.
+    /// From what was chosen, found and measured. `fee_ppm` is what the market keeps, if one is known; `fuel_per_second` is 0
+    /// where it is not known.
     pub fn new(
         config: ProvideConfig,
         catalogue: &Catalogue,
+        fee_ppm: Option<u32>,
         hardware: Hardware,
         capacity: Resources,
         isolation: Isolation,
@@ -217,7 +239,7 @@ impl Pricing {
         config.rates()?;
         let costs = match (&config.costs, config.price) {
             (Some(said), _) => {
-                let (costs, figures) = said.resolve(catalogue)?;
+                let (costs, figures) = said.resolve(catalogue, fee_ppm.map(|ppm| fraction(Share(ppm))))?;
                 for band in &said.tariff_hours {
                     Costs { usd_per_kwh: Usd(band.usd_per_kwh), ..costs.clone() }
                         .check()
@@ -249,14 +271,14 @@ impl Pricing {
             let policy = self.policy(&self.config.rates()?)?;
             return Ok(Priced { policy, explanation: None });
         };
-        let horizon_minutes = i64::try_from(self.config.lease_max.0 / 60_000).unwrap_or(i64::MAX);
-        let (tariff, minutes) = said.outlook(costs.usd_per_kwh, now, horizon_minutes);
+        let (tariff, minutes) = said.outlook(costs.usd_per_kwh, now);
         let usual = costs.usd_per_kwh;
         let costs = Costs { usd_per_kwh: tariff, ..costs.clone() };
         let floor = costs.floor().map_err(CostsError::from)?;
         let leases = self.leases();
-        let hour_floor = lease_floor(floor.msat_per_hour, leases);
-        let fuel_floor = per_giga_fuel(hour_floor, self.fuel_per_second);
+        let lease_floor_msat = lease_floor(floor.msat_per_hour, leases);
+        let hour_floor = lease_floor_msat.max(self.config.cost_per_hour.0);
+        let fuel_floor = fuel_cost(hour_floor, GIGA_FUEL, self.fuel_per_second);
         let going = |unit| self.going(unit, own, others);
         let named = |unit| self.named(unit);
         let (hour, giga_fuel) = match self.config.price {
@@ -266,7 +288,9 @@ impl Pricing {
             ),
             None => (
                 named(Unit::Ms).map(|msat| Ask::own(msat, hour_floor)),
-                named(Unit::Fuel).map(|msat| Ask::own(msat, fuel_floor.unwrap_or(Msat::ZERO))),
+                // Without a speed nobody knows whether it pays.
+                named(Unit::Fuel)
+                    .map(|msat| fuel_floor.map_or(Ask::Withdrawn { msat }, |floor| Ask::own(msat, floor))),
             ),
         };
         let asked = |ask: &Option<Ask>| ask.filter(Ask::stands).map(|ask| ask.msat());
@@ -281,15 +305,15 @@ impl Pricing {
         .collect();
         let mut policy = self.policy(&rates)?;
         policy.cost_per_hour_msat = policy.cost_per_hour_msat.max(hour_floor);
-        let until_dearer_ms = u64::try_from(minutes).unwrap_or(0).saturating_mul(60_000);
+        let until_dearer_ms =
+            minutes.map(|minutes| u64::try_from(minutes).unwrap_or(0).saturating_mul(60_000));
         for offer in &mut policy.offers {
-            offer.lease_max_ms = offer.lease_max_ms.min(until_dearer_ms);
+            offer.lease_max_ms = offer.lease_max_ms.min(until_dearer_ms.unwrap_or(u64::MAX));
         }
         let mut figures = figures.clone();
         if tariff != usual {
             figures.given("electricity now", format!("{} usd/kWh", tariff.0));
         }
-        let lease_floor_msat = hour_floor;
         let explanation = Explanation { costs, floor, leases, lease_floor_msat, hour, giga_fuel, figures };
         Ok(Priced { policy, explanation: Some(explanation) })
     }
@@ -316,20 +340,21 @@ impl Pricing {
 
     /// The lowest price of each other party that sells the like in this unit now.
     fn going(&self, unit: Unit, own: Option<PartyId>, offers: &[OfferView]) -> Vec<Msat> {
-        let model = |resources: &Resources| resources.gpus.as_ref().map(|gpus| gpus.model.clone());
+        let cards =
+            |resources: &Resources| resources.gpus.as_ref().map(|gpus| (gpus.model.clone(), gpus.count));
         let mut lowest: BTreeMap<PartyId, Msat> = BTreeMap::new();
         let likes = offers.iter().filter(|offer| {
             offer.is_live
                 && Some(offer.party) != own
                 && offer.terms.role == self.config.role
                 && offer.terms.rate.unit == unit
-                && model(&offer.terms.resources) == model(&self.capacity)
+                && cards(&offer.terms.resources) == cards(&self.capacity)
         });
         for offer in likes {
             let rate = &offer.terms.rate;
             let per = match unit {
                 Unit::Ms => 3_600_000,
-                Unit::Fuel => 1_000_000_000,
+                Unit::Fuel => GIGA_FUEL,
                 Unit::Task => 1,
             };
             // Prices that do not fit are no competition.
@@ -380,7 +405,7 @@ pub(super) async fn follow(
     }
     let mut tick = tokio::time::interval(REPRICE_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut busy_at, mut finished) = (Instant::now(), 0);
+    let (mut busy_at, mut finished, mut others) = (Instant::now(), 0, Vec::new());
     loop {
         tick.tick().await;
         let seen = *tally.borrow();
@@ -388,14 +413,11 @@ pub(super) async fn follow(
             (busy_at, finished) = (Instant::now(), seen.finished);
         }
         let idle_hours = busy_at.elapsed().as_secs() / 3_600;
-        // Without the market's offers the last prices stand: the floor below them has not moved for that.
-        let others = match read_offers(&market).await {
-            Ok(others) => others,
-            Err(error) => {
-                tracing::warn!(%error, "the going price cannot be read; prices stay as they are");
-                continue;
-            }
-        };
+        // Without the market's offers those of the last time count: the tariff goes on all the same.
+        match read_offers(&market).await {
+            Ok(read) => others = read,
+            Err(error) => tracing::warn!(%error, "the going price cannot be read; the last one counts"),
+        }
         match pricing.at(jiff::Zoned::now().datetime(), Some(identity.party), &others, idle_hours) {
             Ok(priced) => {
                 let is_new = policies.send_if_modified(|policy| {

@@ -81,7 +81,9 @@ pub async fn provide(provider: Provider, stop: CancellationToken) -> Result<Tall
     let Provider { market, secret, config, catalogue, state_dir, sandbox, fault, tally } = provider;
     let identity = identify(&market, &secret).await?;
     let certified = certified_capacity(&market, identity).await?;
-    let pricing = price(&config, &catalogue, &state_dir, certified.as_ref(), sandbox.clone()).await?;
+    let fee_ppm = Some(market.info().await?.fee_ppm);
+    let found = Found { state_dir: &state_dir, certified: certified.as_ref(), sandbox: sandbox.clone() };
+    let pricing = price(&config, &catalogue, fee_ppm, found).await?;
     let first = pricing.at(jiff::Zoned::now().datetime(), Some(identity.party), &[], 0)?.policy;
     let (policies, policy) = watch::channel(first);
     let driver = Driver {
@@ -103,15 +105,25 @@ pub async fn provide(provider: Provider, stop: CancellationToken) -> Result<Tall
     }
 }
 
-/// Finds out what the machine has and how fast it is, and from that what its prices depend on. `certified` is what the
-/// market believes that it has.
+/// Where to look for what a machine has.
+pub struct Found<'a> {
+    /// The disk that matters.
+    pub state_dir: &'a Path,
+    /// What the market believes that it has.
+    pub certified: Option<&'a Resources>,
+    /// Where its speed is measured.
+    pub sandbox: Arc<dyn Sandbox>,
+}
+
+/// Finds out what the machine has and how fast it is, and from that what its prices depend on. `fee_ppm` is what the market
+/// keeps, if one is known.
 pub async fn price(
     config: &ProvideConfig,
     catalogue: &Catalogue,
-    state_dir: &Path,
-    certified: Option<&Resources>,
-    sandbox: Arc<dyn Sandbox>,
+    fee_ppm: Option<u32>,
+    found: Found<'_>,
 ) -> Result<Pricing, StartupError> {
+    let Found { state_dir, certified, sandbox } = found;
     let hardware = Hardware::find(state_dir);
     let wanted = config.capacity(&hardware)?;
     // The certificate is the owner's word to the market; what one lease may reserve is never more.
@@ -121,7 +133,7 @@ pub async fn price(
     // The measurement does not panic; where the runtime is shutting down, the speed is as good as unknown.
     let fuel_per_second = speed.unwrap_or(Ok(0))?;
     tracing::info!(%fuel_per_second, cpu = %hardware.cpu, gpus = %hardware.gpu_note, "this machine is measured");
-    Ok(Pricing::new(config.clone(), catalogue, hardware, capacity, isolation, fuel_per_second)?)
+    Ok(Pricing::new(config.clone(), catalogue, fee_ppm, hardware, capacity, isolation, fuel_per_second)?)
 }
 
 /// Checks the work of others until `stop` is cancelled: the same machine, whose offers are for audits only.
