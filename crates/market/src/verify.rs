@@ -8,7 +8,7 @@
 
 mod deterrence;
 
-pub use deterrence::{Deterrence, Stakes, deterrence, task_usage};
+pub use deterrence::{Deterrence, Stakes, deterrence, task_usage, task_usage_max};
 
 use crate::{
     id::{AttemptId, Digest, PartyId},

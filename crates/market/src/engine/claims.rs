@@ -8,7 +8,7 @@ use super::{
 use crate::{
     command::{Claim, MAX_BATCH},
     event::{Event, JobOutcome},
-    id::{AttemptId, JobId, LeaseId, OrderId, PartyId, TransferId},
+    id::{AttemptId, JobId, LeaseId, PartyId, TransferId},
     ledger::Account,
     rejection::{Conflict, Entity, Rejection},
     reply::{Grant, Reply},
@@ -205,19 +205,6 @@ impl Engine {
             return true;
         }
         false
-    }
-
-    /// A job whose escrow cannot pay for another lease by time ends once no lease is left that has time, and nothing is
-    /// open that could still free money.
-    pub(super) fn end_if_unfunded(&mut self, order: OrderId) {
-        let job = self.state.order(order).job;
-        let is_over = self.open_leases_of(job).into_iter().all(|lease| {
-            let row = self.state.lease(lease);
-            !row.phase.is_held() && row.open_attempts.is_empty()
-        });
-        if is_over {
-            self.end_job(job, JobOutcome::OutOfFunds);
-        }
     }
 
     /// Keeps a running mean of how long the job's attempts take, for finding stragglers.

@@ -58,14 +58,17 @@ impl Engine {
         for (id, _) in self.state.jobs.iter() {
             self.check_job(id)?;
         }
-        for (job, due) in &self.state.venue_dues {
-            let is_owed = due.owed_msat > Msat::ZERO;
-            let could_be_paid = self.state.ledger.available(Account::Fees) > Msat::ZERO;
-            if if is_owed { could_be_paid } else { self.state.jobs.get(*job).is_none() } {
-                return Err(Violation::Dues(*job));
+        let has_income = self.state.ledger.available(Account::Fees) > Msat::ZERO;
+        for debt in &self.state.venue_debts {
+            let is_nothing = debt.owed_msat == Msat::ZERO;
+            if has_income || is_nothing {
+                return Err(Violation::Dues(debt.job));
             }
         }
-        Ok(())
+        match self.state.venue_paid_msat.keys().find(|job| self.state.jobs.get(**job).is_none()) {
+            Some(forgotten) => Err(Violation::Dues(*forgotten)),
+            None => Ok(()),
+        }
     }
 
     fn check_lease(&self, id: LeaseId) -> Result<(), Violation> {

@@ -32,20 +32,9 @@ impl Engine {
         let (job, buyer, resources) = (order.job, order.buyer, order.terms.needs.resources.clone());
         let row = self.state.offer(offer);
         let (machine, party, class) = (row.machine, row.party, row.terms.class.clone());
-        let mut max_ms = order.terms.lease_max_ms.min(row.terms.lease_max_ms);
+        let max_ms = self.funded_ms(order_id, offer, &rate)?;
         let mut reserved = None;
         if rate.unit == Unit::Ms {
-            // A lease never runs unfunded: all that it can cost is set aside, and it is no longer than that lasts.
-            let escrow = self.state.ledger.available(Account::Escrow(job));
-            let affordable =
-                mul_div(escrow.0, rate.per, rate.msat.0.max(1), Rounding::Down).unwrap_or(u64::MAX);
-            // What is left may pay for a moment only, which would be used up before the first task is done, and then for the
-            // next moment, for ever.
-            let useful_ms = self.state.job(job).mean_task_ms.max(USEFUL_LEASE_MS).min(max_ms);
-            max_ms = max_ms.min(affordable);
-            if max_ms < useful_ms {
-                return None;
-            }
             let amount = rate.ceiling(max_ms).ok().filter(|amount| amount.0 > 0)?;
             let posting =
                 self.state.ledger.pend(Account::Escrow(job), Account::Earnings(party), amount).ok()?;
@@ -89,6 +78,23 @@ impl Engine {
             claim_by_ms: start_by,
         });
         Some(lease)
+    }
+
+    /// How long a lease of this offer may last at this rate, in milliseconds. One by time never runs unfunded: all that it
+    /// can cost is set aside, and it is no longer than that lasts. `None` when that is too short to be of use.
+    pub(super) fn funded_ms(&self, order: OrderId, offer: OfferId, rate: &Rate) -> Option<u64> {
+        let order = self.state.order(order);
+        let max_ms = order.terms.lease_max_ms.min(self.state.offer(offer).terms.lease_max_ms);
+        if rate.unit != Unit::Ms {
+            return Some(max_ms);
+        }
+        let escrow = self.state.ledger.available(Account::Escrow(order.job));
+        let affordable_ms =
+            mul_div(escrow.0, rate.per, rate.msat.0.max(1), Rounding::Down).unwrap_or(u64::MAX);
+        // What is left may pay for a moment only, which would be used up before the first task is done, and then for the
+        // next moment, for ever.
+        let useful_ms = self.state.job(order.job).mean_task_ms.max(USEFUL_LEASE_MS).min(max_ms);
+        (affordable_ms >= useful_ms).then_some(max_ms.min(affordable_ms))
     }
 
     pub(super) fn start_lease(&mut self, actor: Actor, lease: LeaseId) -> Result<Reply, Rejection> {

@@ -120,16 +120,10 @@ impl Engine {
         &self.rules
     }
 
-    /// BLAKE3 over the whole state in its snapshot encoding: two engines with the same hash are the same market.
-    ///
-    /// What came into the state with later rules stands at its end and is left out while it is empty, so that histories
-    /// under older rules keep the hash that they had.
+    /// BLAKE3 over the whole state in its snapshot encoding: two engines of one version of this program with the same hash
+    /// are the same market. Another version may encode the same state differently.
     pub fn state_hash(&self) -> Result<Digest, postcard::Error> {
-        let mut bytes = postcard::to_stdvec(&self.state)?;
-        if self.state.venue_dues.is_empty() {
-            bytes.truncate(bytes.len() - postcard::to_stdvec(&self.state.venue_dues)?.len());
-        }
-        Ok(Digest::of(&bytes))
+        Ok(Digest::of(&postcard::to_stdvec(&self.state)?))
     }
 
     /// When the next timer is due.

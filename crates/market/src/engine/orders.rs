@@ -39,7 +39,8 @@ impl Engine {
             return Err(Rejection::conflict(Entity::Job(job), Conflict::BudgetTooSmall));
         }
         let is_verified = spec.verification != Verification::None;
-        let Some(audits) = new_audits(is_verified, audit_anchor) else {
+        let is_operators = self.state.party(buyer).is_operators;
+        let Some(audits) = new_audits(is_verified, audit_anchor, is_operators) else {
             return Err(Rejection::conflict(Entity::Job(job), Conflict::NeedsAnchor));
         };
         if is_verified {
@@ -129,11 +130,15 @@ impl Engine {
         if !matches!(row.phase, OrderPhase::Open) || free == 0 || !self.has_unclaimed_work(row.job) {
             return;
         }
-        for (_, offer) in self.best_offers(order, free as usize) {
+        let best = self.best_offers(order, free as usize);
+        if best.is_empty() {
+            return self.end_if_unfunded(order);
+        }
+        for (_, offer) in best {
             let rate = self.state.offer(offer).terms.rate;
             while self.offer_can_serve(order, offer) {
                 if self.grant_lease(order, offer, rate, false).is_none() {
-                    return self.end_if_unfunded(order);
+                    break; // Leases granted before took what it would need; a cheaper offer may still be served.
                 }
                 let row = self.state.order(order);
                 if row.held_slots >= row.terms.slots {
@@ -150,28 +155,49 @@ impl Engine {
             && (job.next_fresh < job.spec.tasks || !job.again.is_empty() || !job.starved.is_empty())
     }
 
-    /// The best offers by score, best first, at most `wanted`. Quality is at most 1, so a score is never below the
-    /// price: the search in price order ends when the next price is above the worst score kept.
+    /// The best offers by score that the escrow can pay for, best first, at most `wanted`. Quality is at most 1, so a score
+    /// is never below the price: the search in price order ends when the next price is above the worst score kept.
     pub(super) fn best_offers(&self, order: OrderId, wanted: usize) -> Vec<(u128, OfferId)> {
-        let terms = &self.state.order(order).terms;
         let mut best: BTreeSet<(u128, OfferId)> = BTreeSet::new();
-        let candidates =
-            self.index.cheapest(Wanted::work(terms), self.rules.match_search_max as usize, |id| {
-                self.state.offers.get(id).map(|offer| offer.terms.as_ref())
-            });
-        for offer in candidates {
-            let price = price_key(&self.state.offer(offer).terms.rate);
+        for offer in self.offers_by_price(order) {
+            let rate = &self.state.offer(offer).terms.rate;
+            let price = price_key(rate);
             if best.len() >= wanted && best.last().is_some_and(|(worst, _)| price >= *worst) {
                 break;
             }
-            if self.offer_can_serve(order, offer) {
-                best.insert((self.score(offer, &self.state.offer(offer).terms.rate), offer));
+            if self.offer_can_serve(order, offer) && self.funded_ms(order, offer, rate).is_some() {
+                best.insert((self.score(offer, rate), offer));
                 if best.len() > wanted {
                     best.pop_last();
                 }
             }
         }
         best.into_iter().collect()
+    }
+
+    /// The live offers that match an order, cheapest first.
+    fn offers_by_price(&self, order: OrderId) -> impl Iterator<Item = OfferId> {
+        let wanted = Wanted::work(&self.state.order(order).terms);
+        self.index.cheapest(wanted, self.rules.match_search_max as usize, move |id| {
+            self.state.offers.get(id).map(|offer| offer.terms.as_ref())
+        })
+    }
+
+    /// A job by time ends when offers could serve it and its escrow can pay for none of them, once no lease is left that has
+    /// time, and nothing is open that could still free money.
+    fn end_if_unfunded(&mut self, order: OrderId) {
+        let row = self.state.order(order);
+        let (job, unit) = (row.job, row.terms.ceiling.unit);
+        let has_lease = self.open_leases_of(job).into_iter().any(|lease| {
+            let row = self.state.lease(lease);
+            row.phase.is_held() || !row.open_attempts.is_empty()
+        });
+        if unit == Unit::Ms
+            && !has_lease
+            && self.offers_by_price(order).any(|offer| self.offer_can_serve(order, offer))
+        {
+            self.end_job(job, JobOutcome::OutOfFunds);
+        }
     }
 
     /// Price ÷ quality, comparable between offers of one unit.
@@ -226,10 +252,10 @@ fn smallest_budget(terms: &OrderTerms, spec: &JobSpec) -> Result<Msat, Rejection
     clippy::option_option,
     reason = "outer: whether the order is complete; inner: whether there are audits"
 )]
-fn new_audits(is_verified: bool, anchor: Option<Digest>) -> Option<Option<Audits>> {
+fn new_audits(is_verified: bool, anchor: Option<Digest>, is_operators: bool) -> Option<Option<Audits>> {
     if !is_verified {
         return Some(None);
     }
     let buyer = KnownLink { link: anchor?, round: 0 };
-    Some(Some(Audits { buyer, venue: None, next_round: 0, open: None, backlog: Vec::new() }))
+    Some(Some(Audits { buyer, venue: None, is_operators, next_round: 0, open: None, backlog: Vec::new() }))
 }

@@ -205,7 +205,7 @@ impl Engine {
     /// A job that was settled long ago leaves the state, with its order and its leases.
     pub(super) fn forget_job(&mut self, job: JobId) {
         let Some(row) = self.state.jobs.remove(job) else { return };
-        self.forget_due(job);
+        self.state.venue_paid_msat.remove(&job);
         self.state.orders.remove(row.order);
         for lease in row.leases {
             self.state.leases.remove(lease);

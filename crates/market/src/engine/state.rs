@@ -26,7 +26,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -79,18 +79,20 @@ pub struct State {
     pub recent: Recent,
     /// What is due when.
     pub timers: BTreeSet<(TimeMs, Timer)>,
-    /// What the venue has to pay for audit links that it withheld, by job; a job is there once it was charged for.
-    pub venue_dues: BTreeMap<JobId, VenueDue>,
+    /// What the venue owes for audit links that it withheld, in the order in which it was charged.
+    pub venue_debts: VecDeque<VenueDebt>,
+    /// What the venue paid into the escrow of jobs for audit links that it withheld.
+    pub venue_paid_msat: BTreeMap<JobId, Msat>,
 }
 
-/// What the venue has to pay for the withheld audit links of one job.
+/// What the venue still owes for one audit link that it withheld.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VenueDue {
+pub struct VenueDebt {
+    /// The job.
+    pub job: JobId,
     /// Whose job it is.
     pub buyer: PartyId,
-    /// What it paid into the job's escrow.
-    pub paid_msat: Msat,
-    /// What it still owes.
+    /// What is not paid yet.
     pub owed_msat: Msat,
 }
 
@@ -358,18 +360,24 @@ impl State {
             reputation: crate::reputation::Book::new(),
             recent: Recent::default(),
             timers: BTreeSet::new(),
-            venue_dues: BTreeMap::new(),
+            venue_debts: VecDeque::new(),
+            venue_paid_msat: BTreeMap::new(),
         }
     }
 
     /// What the venue owes for audit links that it withheld.
     pub fn venue_owes(&self) -> Msat {
-        Msat(self.venue_dues.values().map(|due| due.owed_msat.0).fold(0, u64::saturating_add)).min(Msat::MAX)
+        sum(self.venue_debts.iter())
+    }
+
+    /// What the venue owes for the audit links of one job that it withheld.
+    pub fn venue_owes_for(&self, job: JobId) -> Msat {
+        sum(self.venue_debts.iter().filter(|debt| debt.job == job))
     }
 
     /// What the venue paid into the escrow of a job for audit links that it withheld.
     pub fn venue_paid(&self, job: JobId) -> Msat {
-        self.venue_dues.get(&job).map_or(Msat::ZERO, |due| due.paid_msat)
+        self.venue_paid_msat.get(&job).copied().unwrap_or(Msat::ZERO)
     }
 
     /// An attempt that the state refers to; panics when it is not there.
@@ -380,6 +388,10 @@ impl State {
     pub(crate) fn attempt_mut(&mut self, id: AttemptId) -> &mut Attempt {
         self.attempts.get_mut(&id).unwrap_or_else(|| missing(id))
     }
+}
+
+fn sum<'a>(debts: impl Iterator<Item = &'a VenueDebt>) -> Msat {
+    Msat(debts.map(|debt| debt.owed_msat.0).fold(0, u64::saturating_add)).min(Msat::MAX)
 }
 
 impl Order {

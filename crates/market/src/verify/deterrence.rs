@@ -104,14 +104,21 @@ fn bond_needed(p_ppm: u32, d_ppm: u32, withheld: Msat, gain: Msat) -> Option<Msa
     (bond <= Msat::MAX).then_some(bond)
 }
 
-/// The most that one task can use, in a price's unit: of time, what tasks took so far, or all that they may take while
-/// none has ended.
-pub fn task_usage(unit: Unit, limits: &TaskLimits, mean_task_ms: u64) -> u64 {
+/// The most that one task may use, in a price's unit.
+pub fn task_usage_max(unit: Unit, limits: &TaskLimits) -> u64 {
     match unit {
         Unit::Task => 1,
         Unit::Fuel => limits.fuel,
-        Unit::Ms if mean_task_ms > 0 => mean_task_ms,
         Unit::Ms => limits.timeout_ms,
+    }
+}
+
+/// What one task is expected to use, in a price's unit: of time, the mean of the tasks so far, in milliseconds; of
+/// anything else, and while that mean is zero because none has ended, [the most that it may](task_usage_max).
+pub fn task_usage(unit: Unit, limits: &TaskLimits, mean_task_ms: u64) -> u64 {
+    match unit {
+        Unit::Ms if mean_task_ms > 0 => mean_task_ms,
+        Unit::Task | Unit::Fuel | Unit::Ms => task_usage_max(unit, limits),
     }
 }
 

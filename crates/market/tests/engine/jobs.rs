@@ -248,6 +248,49 @@ fn a_job_whose_rest_pays_for_a_moment_only_ends_and_is_refunded() {
 }
 
 #[test]
+fn a_dearer_offer_of_better_reputation_ends_no_job_that_a_cheaper_one_can_serve() {
+    let mut world = World::new();
+    let (low, high) = (Rate::per_hour(Msat(3_600_000)), Rate::per_hour(Msat(3_600_360)));
+    let cheap = world.provider(offer_terms(OfferRole::Work, low), Msat::ZERO, honest);
+    let dear = world.provider(offer_terms(OfferRole::Work, high), Msat::ZERO, honest);
+    let buyer = world.buyer(Msat(100_000_000));
+    // The cheaper one is late once, which costs it some of its reputation.
+    let task = Rate::per_task(Msat(10_000_000));
+    world.offer(&cheap.machine_key, cheap.machine, offer_terms(OfferRole::Work, task));
+    let missed =
+        world.place(&buyer, order_terms(1, task, Msat(20_000_000)), job(1, Verification::None)).unwrap();
+    world.start(&cheap);
+    assert_eq!(world.claim(&cheap, 1).len(), 1);
+    world.wait(60_001);
+    world.apply(buyer.key.public(), Command::CancelJob { job: missed }).unwrap();
+    // One lease takes 10 001 msat; the 1000 that are left pay for a second at the lower price, for less at the higher.
+    let mut terms = order_terms(1, high, Msat(11_001));
+    terms.lease_max_ms = 10_000;
+    let job = world.place(&buyer, terms, job(2, Verification::None)).unwrap();
+    assert_eq!(world.leases_of(&dear).len(), 1, "the better one is tried first");
+    world.start(&dear);
+    world.wait(10_000);
+    assert!(world.engine.state().job(job).is_active());
+    assert_eq!(world.leases_of(&cheap).len(), 1);
+    world.work(&[&cheap]);
+    assert_eq!(outcome(&world, job), JobOutcome::Completed);
+}
+
+#[test]
+fn a_job_by_time_that_nobody_can_serve_waits() {
+    let mut world = World::new();
+    let rate = Rate::per_hour(Msat(3_600_000));
+    let buyer = world.buyer(Msat(100_000));
+    let mut terms = order_terms(1, rate, Msat(10_000));
+    terms.lease_max_ms = 10_000;
+    let job = world.place(&buyer, terms, job(2, Verification::None)).unwrap();
+    world.wait(10_000);
+    assert!(world.engine.state().job(job).is_active());
+    let late = world.provider(offer_terms(OfferRole::Work, rate), Msat::ZERO, honest);
+    assert_eq!(world.leases_of(&late).len(), 1);
+}
+
+#[test]
 fn a_state_comes_back_from_its_snapshot() {
     let mut world = World::new();
     let rate = Rate::per_task(Msat(100));

@@ -295,6 +295,8 @@ pub struct Audits {
     pub buyer: KnownLink,
     /// The venue's chain, once it is anchored.
     pub venue: Option<KnownLink>,
+    /// Whether the buyer was declared the operator's own when it ordered: the venue pays it nothing for links withheld.
+    pub is_operators: bool,
     /// Number of the next round.
     pub next_round: u32,
     /// The round that waits for its links.
