@@ -141,6 +141,22 @@ impl Home {
         global.key.clone().unwrap_or_else(|| self.settings.join("party.key"))
     }
 
+    /// The keys of all machines that are here, in the order of their names.
+    pub(crate) fn machine_keys(&self) -> Result<Vec<PathBuf>, Failure> {
+        let folder = self.settings.join("machines");
+        let wrong = |e: io::Error| Failure::of(Exit::BadInput, e).during(folder.display());
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(wrong(e)),
+        };
+        let paths: Result<Vec<PathBuf>, io::Error> = entries.map(|entry| Ok(entry?.path())).collect();
+        let mut keys = paths.map_err(wrong)?;
+        keys.retain(|path| path.extension().is_some_and(|extension| extension == "key"));
+        keys.sort();
+        Ok(keys)
+    }
+
     /// Where the key of a machine is.
     pub(crate) fn machine_key(&self, label: &Name) -> PathBuf {
         self.settings.join("machines").join(format!("{label}.key"))

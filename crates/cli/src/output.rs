@@ -116,7 +116,9 @@ impl Output {
             return;
         }
         self.bars.suspend(|| {
-            eprintln!("{}: {failure}", self.tone(Tone::Bad, "error"));
+            // It may quote what somebody else wrote, which must not move the cursor.
+            let message = failure.to_string().replace(|c: char| c.is_control() && c != '\n', "\u{fffd}");
+            eprintln!("{}: {message}", self.tone(Tone::Bad, "error"));
             if self.is_verbose {
                 for cause in failure.causes() {
                     eprintln!("  because: {cause}");

@@ -144,6 +144,9 @@ async fn provide(prepared: Prepared, home: &Home, global: &Global, output: &Outp
     let state_dir = state_folder(home, &session, &this.machine.to_string());
     let sandbox = Arc::new(sandbox(&state_dir)?);
     let prices: Vec<String> = terms.iter().map(|offer| text::rate(&offer.rate)).collect();
+    if config.price.is_some() && config.price_per_task.is_none() {
+        output.warn("jobs that pay by the task find no offer here: name a --price-per-task as well; tasks that could cost more are declined");
+    }
     let at = match (config.price, prices.is_empty()) {
         (Some(AutoPrice::Auto), _) => {
             "prices that follow the market; `--explain-price` shows the sum".to_owned()

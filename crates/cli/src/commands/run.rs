@@ -199,7 +199,7 @@ fn told_quote(job: &PreparedJob, quote: &Quote) -> String {
         told.push_str("\nno offer matches now; the order would wait for one\n");
     }
     for (reason, offers) in &quote.mismatches {
-        told.push_str(&format!("  {offers} offers: {reason}\n"));
+        told.push_str(&format!("  {offers} {reason}\n"));
     }
     told
 }

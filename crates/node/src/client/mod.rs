@@ -27,7 +27,7 @@ mod tls;
 
 pub use address::{Address, AddressError};
 pub use contact::Contact;
-pub use feed::fetch_text;
+pub use feed::{FeedError, fetch_text};
 pub use heads::ForkEvidence;
 pub use reads::OfferQuery;
 

@@ -123,7 +123,7 @@ impl CheckUp<'_> {
 
     async fn speed(&self) -> Check {
         let sandbox = self.sandbox.clone();
-        match tokio::task::spawn_blocking(move || hardware::fuel_per_second(sandbox.as_ref())).await {
+        match tokio::task::spawn_blocking(move || hardware::fuel_per_second(sandbox.as_ref(), 1)).await {
             Ok(Ok(speed)) => ok(
                 "speed",
                 format!(

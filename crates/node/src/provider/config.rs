@@ -11,7 +11,7 @@ use market::{
     name::Name,
     offer::{OfferRole, OfferTerms},
     resources::{Attributes, Isolation, MAX_ATTRIBUTES, Resources},
-    units::{Msat, Rate},
+    units::{Msat, Rate, Unit},
 };
 use serde::Deserialize;
 use std::path::Path;
@@ -150,7 +150,7 @@ pub enum ConfigError {
     NoPrice,
     /// A price and the wish to find one.
     #[error(
-        "`price = \"auto\"` finds the prices: leave out price_per_task, price_per_hour and price_per_giga_fuel"
+        "`price = \"auto\"` finds the prices of an hour and of fuel: leave out price_per_hour and price_per_giga_fuel"
     )]
     TwoPrices,
     /// Nothing to find a price from.
@@ -225,10 +225,12 @@ impl ProvideConfig {
             self.price_per_giga_fuel.map(|money| Rate::per_giga_fuel(money.0)),
         ];
         let rates: Vec<Rate> = rates.into_iter().flatten().collect();
-        match (self.price, rates.is_empty()) {
-            (Some(AutoPrice::Auto), false) => Err(ConfigError::TwoPrices),
-            (None, true) => Err(ConfigError::NoPrice),
-            (Some(AutoPrice::Auto), true) | (None, false) => Ok(rates),
+        // What a task costs depends on the task: its price is always the owner's to name.
+        let is_found = |rate: &Rate| rate.unit != Unit::Task;
+        match self.price {
+            Some(AutoPrice::Auto) if rates.iter().any(is_found) => Err(ConfigError::TwoPrices),
+            None if rates.is_empty() => Err(ConfigError::NoPrice),
+            Some(AutoPrice::Auto) | None => Ok(rates),
         }
     }
 
@@ -335,5 +337,7 @@ mod tests {
         assert!(matches!(ProvideConfig::default().rates(), Err(ConfigError::NoPrice)));
         let both = ProvideConfig::parse("price = \"auto\"\nprice_per_hour = \"40 sat\"").unwrap();
         assert!(matches!(both.rates(), Err(ConfigError::TwoPrices)));
+        let tasks_too = ProvideConfig::parse("price = \"auto\"\nprice_per_task = \"40 sat\"").unwrap();
+        assert_eq!(tasks_too.rates().unwrap(), [Rate::per_task(Msat(40_000))]);
     }
 }

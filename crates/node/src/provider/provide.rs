@@ -129,7 +129,10 @@ pub async fn price(
     // The certificate is the owner's word to the market; what one lease may reserve is never more.
     let capacity = certified.map_or(wanted.clone(), |certified| smaller(&wanted, certified));
     let isolation = sandbox.isolation();
-    let speed = tokio::task::spawn_blocking(move || hardware::fuel_per_second(sandbox.as_ref())).await;
+    // As busy as it will be: cores slow each other down.
+    let workers = usize::try_from(capacity.cpu_milli / 1_000).unwrap_or(1);
+    let speed =
+        tokio::task::spawn_blocking(move || hardware::fuel_per_second(sandbox.as_ref(), workers)).await;
     // The measurement does not panic; where the runtime is shutting down, the speed is as good as unknown.
     let fuel_per_second = speed.unwrap_or(Ok(0))?;
     tracing::info!(%fuel_per_second, cpu = %hardware.cpu, gpus = %hardware.gpu_note, "this machine is measured");

@@ -42,7 +42,9 @@ impl Floor {
             mismatches: survey
                 .reasons
                 .iter()
-                .map(|reason| (reason.example.reason.to_string(), reason.offers))
+                .map(|count| {
+                    (format!("like {}: {}", count.example.offer, count.example.reason), count.offers)
+                })
                 .collect(),
             offers: winners,
         }

@@ -133,7 +133,7 @@ async fn refresh(from: &str, csv: bool, global: &Global, output: &Output) -> Res
     let home = Home::of(global)?;
     let text = if from.contains("://") {
         output.note(&format!("reading {from}"));
-        fetch_text(from, FEED_BYTES_MAX).await?
+        fetch_text(from, FEED_BYTES_MAX).await.map_err(|e| Failure::of(Exit::BadInput, e))?
     } else {
         sheet(Path::new(from))?.text
     };

@@ -7,7 +7,7 @@ use crate::{
     commands::journal,
     exit::{Exit, Failure},
     output::Output,
-    session::{Session, default_label},
+    session::Session,
 };
 use clap::{Args, ValueEnum};
 use econ::{
@@ -350,19 +350,23 @@ async fn did_here(machine: Option<MachineId>, global: &Global, output: &Output) 
     Ok(Did { working_hours: history.earning_hours, waiting_hours, earned: history.earned })
 }
 
-/// The machine whose key is on this computer.
+/// The machine whose key is on this computer, where it is the only one.
 async fn machine_here(session: &Session) -> Result<MachineId, Failure> {
-    let label = default_label().parse().map_err(|e| Failure::of(Exit::Usage, e))?;
-    let file = session.home.machine_key(&label);
-    let none = || {
-        let why = format!("this computer is no machine of this market (there is no {})", file.display());
-        Failure::new(Exit::Usage, why).advise("name it with --machine, or give --earned and --hours")
-    };
-    if !file.exists() {
-        return Err(none());
+    let mut found = Vec::new();
+    for file in session.home.machine_keys()? {
+        let key = crate::keys::read(&file)?.public();
+        if let Some(KeyView::Machine { machine, .. }) = session.market.key(&key).await? {
+            found.push(machine);
+        }
     }
-    match session.market.key(&crate::keys::read(&file)?.public()).await? {
-        Some(KeyView::Machine { machine, .. }) => Ok(machine),
-        Some(KeyView::Party(_) | KeyView::Retired) | None => Err(none()),
+    let advice = "name it with --machine, or give --earned and --hours";
+    match found.as_slice() {
+        [machine] => Ok(*machine),
+        [] => Err(Failure::new(Exit::Usage, "this computer is no machine of this market").advise(advice)),
+        several => {
+            let names: Vec<String> = several.iter().map(MachineId::to_string).collect();
+            let why = format!("this computer has keys of several machines: {}", names.join(", "));
+            Err(Failure::new(Exit::Usage, why).advise(advice))
+        }
     }
 }
