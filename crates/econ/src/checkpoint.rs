@@ -14,11 +14,11 @@
 //! J. T. Daly, "A higher order estimate of the optimum checkpoint interval for restart dumps", Future Generation Computer
 //! Systems 22(3), 2006.
 
-use crate::question::{self, QuestionError};
-use rust_decimal::{
-    Decimal,
-    prelude::{FromPrimitive, ToPrimitive},
+use crate::{
+    money::float,
+    question::{self, QuestionError},
 };
+use rust_decimal::{Decimal, prelude::FromPrimitive};
 use serde::Serialize;
 
 /// Work that takes this many times as long as without interruptions does not end.
@@ -59,8 +59,7 @@ impl Loss {
         question::CHECKPOINT.check(habit.cost_hours)?;
         question::RESTART.check(habit.restart_hours)?;
         let interval = habit.interval_hours.map(|hours| question::INTERVAL.check(hours)).transpose()?;
-        // The ranges just checked fit a float, and every result below is finite or cut off.
-        let float = |decimal: Decimal| decimal.to_f64().unwrap_or_default();
+        // With the ranges just checked every result below is finite or cut off.
         let decimal = |float: f64| Decimal::from_f64(float).unwrap_or_default();
         let mtbf = float(mtbf_hours) / f64::from(machines.max(1));
         let (cost, restart) = (float(habit.cost_hours), float(habit.restart_hours));

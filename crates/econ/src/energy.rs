@@ -25,7 +25,7 @@ pub struct Question {
     /// What a kilowatt-hour costs.
     pub tariff: Tariff,
     /// The price of a bitcoin; the catalogue's where it is not given.
-    pub btc: Option<BtcRate>,
+    pub bitcoin: Option<BtcRate>,
     /// The person's own benchmarks, such as the giga-fuel a second that a provider measures.
     pub own: Vec<Benchmark>,
 }
@@ -102,7 +102,7 @@ struct Costs {
 pub fn ask(question: &Question, catalogue: &Catalogue) -> Result<Energy, QuestionError> {
     let mut figures = Figures::default();
     let usd_per_kwh = question.tariff.resolve(catalogue, &mut figures)?;
-    let rate = bitcoin(question.btc.as_ref(), catalogue, &mut figures)?;
+    let rate = bitcoin(question.bitcoin.as_ref(), catalogue, &mut figures)?;
     let costs = Costs {
         usd_per_kwh,
         usd_per_sat: Usd(rate.usd_per_btc / SATS_PER_BTC),

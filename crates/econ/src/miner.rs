@@ -10,8 +10,8 @@ mod tables;
 use crate::{
     answer::Figures,
     catalogue::Catalogue,
-    money::Usd,
-    question::{self, QuestionError},
+    money::{Usd, float},
+    question::{self, Quantity, QuestionError},
 };
 use rust_decimal::{Decimal, dec, prelude::FromPrimitive};
 use serde::Serialize;
@@ -22,6 +22,10 @@ const SECONDS_PER_DAY: Decimal = dec!(86_400);
 const FALL: [Decimal; 5] = [dec!(1), dec!(0.75), dec!(0.5), dec!(0.25), dec!(0.1)];
 /// More slots than any subnet has.
 const MOST_SLOTS: Decimal = dec!(100_000);
+
+/// The time between two blocks.
+const BLOCK_TIME: Quantity =
+    Quantity { name: "the block time", unit: " s", least: dec!(0.001), most: SECONDS_PER_DAY };
 
 /// What is asked. What is not given, the catalogue says.
 #[derive(Debug, Clone)]
@@ -222,7 +226,7 @@ fn emission(
     )? {
         Some(tokens) => tokens,
         None => {
-            let seconds = question::HOURS.check_in(network("block_time", figures)?, "the block time")?;
+            let seconds = BLOCK_TIME.check(network("block_time", figures)?)?;
             let tokens = question::TOKENS.check(network("emission_per_block", figures)?)?;
             tokens * (SECONDS_PER_DAY / seconds)
         }
@@ -270,8 +274,7 @@ fn emission(
 
 /// Tokens of each rank, the best first.
 fn ranks(tokens: Decimal, slots: u32, exponent: Decimal) -> Vec<Decimal> {
-    use rust_decimal::prelude::ToPrimitive;
-    let exponent = exponent.to_f64().unwrap_or_default();
+    let exponent = float(exponent);
     let weights: Vec<f64> = (1..=slots).map(|rank| f64::from(rank).powf(-exponent)).collect();
     let sum: f64 = weights.iter().sum();
     let share = |weight: &f64| Decimal::from_f64(weight / sum).unwrap_or_default();

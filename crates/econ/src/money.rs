@@ -113,6 +113,12 @@ impl BtcRate {
     }
 }
 
+/// A decimal as a float, for models and pictures. Every decimal has one: its digits are below 2^96 and its scale is at most
+/// 28. Both numbers are rounded once, and then their quotient, by rules that are the same on every machine.
+pub(crate) fn float(decimal: Decimal) -> f64 {
+    decimal.mantissa() as f64 / 10u128.pow(decimal.scale()) as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +134,17 @@ mod tests {
         assert_eq!(rate.sats(Usd(dec!(0.0064))), Some(9));
         assert_eq!(rate.sats(Usd(dec!(0.00105))), Some(2));
         assert_eq!(rate.sats(Usd(dec!(-0.00105))), Some(-2));
+    }
+
+    #[test]
+    fn every_decimal_has_its_float() {
+        for (decimal, expected) in [(dec!(0.1), 0.1), (dec!(-2.50), -2.5), (dec!(0), 0.0), (dec!(70000), 7e4)]
+        {
+            assert_eq!(float(decimal).to_bits(), f64::to_bits(expected), "{decimal}");
+        }
+        let smallest = Decimal::from_i128_with_scale(1, 28);
+        assert!((float(smallest) * 1e28 - 1.0).abs() < 1e-15);
+        assert_eq!(float(Decimal::MIN), -(2f64.powi(96)));
     }
 
     #[test]

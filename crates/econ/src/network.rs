@@ -42,6 +42,22 @@ pub struct Activity {
     pub provenance: Provenance,
 }
 
+impl Activity {
+    /// A network of which nothing is known yet.
+    pub fn new(network: impl Into<String>, provenance: Provenance) -> Activity {
+        Activity {
+            network: network.into(),
+            registered_hours: None,
+            earning_hours: None,
+            payments: Vec::new(),
+            emitted_usd: None,
+            prices: Vec::new(),
+            workloads: Vec::new(),
+            provenance,
+        }
+    }
+}
+
 /// What a buyer paid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Payment {

@@ -51,6 +51,13 @@ pub struct Reading {
     pub watts: Decimal,
 }
 
+impl Reading {
+    /// What a person says that the whole machine draws.
+    pub fn given(watts: Decimal) -> Reading {
+        Reading { part: "the machine".to_owned(), meter: Meter::Asked, watts }
+    }
+}
+
 /// How a reading was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -113,6 +113,16 @@ fn bad_inputs_are_answered_with_what_is_accepted() {
     ");
 }
 
+#[test]
+fn an_impossible_block_time_is_answered_in_seconds() {
+    let mut catalogue = Catalogue::embedded().unwrap();
+    for row in catalogue.networks.iter_mut().filter(|row| row.key == "block_time") {
+        row.value = Decimal::ZERO;
+    }
+    let error = ask(&Question::default(), &catalogue).unwrap_err().to_string();
+    assert_eq!(error, "the block time is 0; it has to be from 0.001 to 86400 s");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -122,16 +122,7 @@ impl Figure {
     }
 
     fn first_of_network(&self) -> Activity {
-        Activity {
-            network: self.network.clone(),
-            registered_hours: None,
-            earning_hours: None,
-            payments: Vec::new(),
-            emitted_usd: None,
-            prices: Vec::new(),
-            workloads: Vec::new(),
-            provenance: Provenance { as_of: self.as_of, source: self.source.clone() },
-        }
+        Activity::new(&self.network, Provenance { as_of: self.as_of, source: self.source.clone() })
     }
 
     fn add_to(&self, activity: &mut Activity, value: Option<Decimal>) -> Result<(), String> {

@@ -9,19 +9,21 @@ use crate::{
     breakeven::{self, BreakEven},
     catalogue::Catalogue,
     compare::{self, Comparison, Terms},
+    energy::{self, Energy},
     mechanism::scenario::{self, Metric, Scenario},
     miner::{self, Mined},
-    money::Usd,
+    money::{Usd, float},
     network::{self, Activity},
     own_machine::{self, OwnMachine},
     question::QuestionError,
-    rates,
+    rates::{self, Rates, Tier},
     rent_or_mine::{self, RentOrMine},
     simulate::{self, Simulation},
     swarm,
 };
 use jiff::civil::Date;
-use rust_decimal::{Decimal, dec, prelude::ToPrimitive};
+use rust_decimal::{Decimal, dec};
+use std::collections::BTreeMap;
 
 /// What goes into the report.
 #[derive(Debug, Clone)]
@@ -38,6 +40,8 @@ pub struct Contents {
     pub miner: miner::Question,
     /// What a training coordinator pays, if that is asked.
     pub swarm: Option<swarm::Question>,
+    /// Work for a joule and for a satoshi.
+    pub energy: energy::Question,
     /// A provider's next months.
     pub simulate: simulate::Question,
     /// The mechanisms on a scenario, if there is one.
@@ -61,6 +65,7 @@ impl Default for Contents {
             rent_or_mine: rent_or_mine::Question::default(),
             miner: miner::Question::default(),
             swarm: Some(swarm::Question::new(100, dec!(200))),
+            energy: energy::Question::default(),
             simulate: simulate::Question::default(),
             scenario: None,
             networks: Vec::new(),
@@ -100,7 +105,8 @@ pub fn sections(contents: &Contents, catalogue: &Catalogue) -> Result<Vec<Sectio
     sections.push(Section::of(name, &break_even).with_chart(hour_by_machine(&break_even)));
 
     let name = "Rates";
-    sections.push(Section::of(name, &rates::ask(&contents.rates, catalogue).map_err(refused(name))?));
+    let rates = rates::ask(&contents.rates, catalogue).map_err(refused(name))?;
+    sections.push(Section::of(name, &rates).with_chart(asked_and_paid(&rates)));
 
     for (question, name) in
         contents.compare.iter().zip(["Prices", "More prices", "Further prices", "Other prices"])
@@ -113,6 +119,10 @@ pub fn sections(contents: &Contents, catalogue: &Catalogue) -> Result<Vec<Sectio
     let rent_or_mine = rent_or_mine::ask(&contents.rent_or_mine, catalogue).map_err(refused(name))?;
     let section = Section::of(name, &rent_or_mine);
     sections.push(net_by_tariff(&rent_or_mine).into_iter().fold(section, Section::with_chart));
+
+    let name = "Energy";
+    let energy = energy::ask(&contents.energy, catalogue).map_err(refused(name))?;
+    sections.push(Section::of(name, &energy).with_chart(apple_against_nvidia(&energy)));
 
     let name = "Next months";
     let simulation = simulate::ask(&contents.simulate, catalogue).map_err(refused(name))?;
@@ -142,11 +152,6 @@ pub fn sections(contents: &Contents, catalogue: &Catalogue) -> Result<Vec<Sectio
     Ok(sections)
 }
 
-/// A decimal for a picture.
-fn float(decimal: Decimal) -> f64 {
-    decimal.to_f64().unwrap_or(f64::NAN)
-}
-
 fn hour_by_machine(answer: &BreakEven) -> Chart {
     let dollars = |usd: Usd| float(usd.0);
     let bars = answer.machines.iter().map(|machine| Bar {
@@ -165,6 +170,53 @@ fn hour_by_machine(answer: &BreakEven) -> Chart {
             bars: bars.collect(),
         }),
     }
+}
+
+/// What an hour must bring, and what markets leave of a paid one, machine by machine.
+fn asked_and_paid(answer: &Rates) -> Chart {
+    const TIERS: [Tier; 3] = [Tier::Minimum, Tier::Competitive, Tier::WorthMyTime];
+    let mut ranges: Vec<Range> = Vec::new();
+    for (place, rate) in answer.tiers.iter().enumerate() {
+        let asked = [rate.busiest, rate.pay, rate.idlest].into_iter().flatten();
+        let prices: Vec<Usd> = asked.map(|hourly| hourly.usd_per_hour).collect();
+        let kind = TIERS.iter().position(|tier| *tier == rate.tier).unwrap_or_default();
+        ranges.extend(range(rate.hardware.clone(), kind, &prices));
+        let is_last = answer.tiers.get(place + 1).is_none_or(|next| next.hardware != rate.hardware);
+        if is_last {
+            ranges.extend(paid_by_markets(answer, &rate.hardware, TIERS.len()));
+        }
+    }
+    let mut kinds: Vec<String> = TIERS.map(|tier| tier.name().to_owned()).to_vec();
+    kinds.push("what a market leaves to a host".to_owned());
+    Chart {
+        title: "What an hour that is paid must bring, and what markets pay for it".into(),
+        description: "Ranges of dollars for a paid hour by machine: what its tiers ask, from busy to idle machines, and \
+                      what hosts get from each market, from its lowest price to its highest."
+            .into(),
+        drawing: Drawing::Ranges(Ranges {
+            axis: Axis::new("$ a paid hour", Form::Dollars),
+            kinds,
+            ranges,
+        }),
+    }
+}
+
+/// A range for each market that rents out the machine.
+fn paid_by_markets(answer: &Rates, hardware: &str, kind: usize) -> Vec<Range> {
+    let mut paid: BTreeMap<String, Vec<Usd>> = BTreeMap::new();
+    for income in answer.markets.iter().filter(|income| income.hardware == hardware) {
+        let fee = if income.fee_rate.is_some() { "" } else { " (before its fee)" };
+        let left = Decimal::ONE - income.fee_rate.unwrap_or_default();
+        let label = format!("{hardware} at {}{fee}", income.market);
+        paid.entry(label).or_default().push(income.gross_usd_per_hour * left);
+    }
+    paid.into_iter().filter_map(|(label, prices)| range(label, kind, &prices)).collect()
+}
+
+/// From the lowest price to the highest; nothing where there is none.
+fn range(label: String, kind: usize, prices: &[Usd]) -> Option<Range> {
+    let (low, high) = (prices.iter().min()?, prices.iter().max()?);
+    Some(Range { label, kind, low: float(low.0), middle: None, high: float(high.0) })
 }
 
 fn price_ranges(answer: &Comparison) -> Chart {
@@ -231,6 +283,28 @@ fn net_of_hardware(answer: &RentOrMine, hardware: &str) -> Chart {
             x: Axis::new("price of power, $ a kWh", Form::Dollars),
             y: Axis::new("net, $ a day", Form::Dollars),
             series: series.collect(),
+        }),
+    }
+}
+
+/// Workloads differ in their units, so that only the ratio of two machines can stand on one axis.
+fn apple_against_nvidia(answer: &Energy) -> Chart {
+    let bars = answer.comparisons.iter().map(|row| {
+        let ratio = float(row.per_joule_ratio);
+        Bar {
+            label: format!("{}: {} ÷ {}", row.workload, row.apple, row.nvidia),
+            values: if row.is_measured { vec![ratio, 0.0] } else { vec![0.0, ratio] },
+        }
+    });
+    Chart {
+        title: "Work per joule, Apple ÷ NVIDIA".into(),
+        description: "Bars by workload: how many times the work of the best NVIDIA machine the best Apple machine does for \
+                      a joule. At 1 they are even. A color tells whether the draw of both was measured."
+            .into(),
+        drawing: Drawing::Bars(Bars {
+            axis: Axis::new("work per joule, Apple ÷ NVIDIA", Form::Number),
+            parts: vec!["draw of both measured".into(), "draw planned".into()],
+            bars: bars.collect(),
         }),
     }
 }
@@ -324,27 +398,16 @@ fn with_capital(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        answer::Provenance,
-        own_machine::{Meter, Reading},
-    };
+    use crate::{answer::Provenance, own_machine::Reading};
     use market::units::Msat;
 
     #[test]
     fn every_question_has_its_place_and_the_promised_charts_are_drawn() {
         let scenario = include_str!("../../../../examples/econ/scenario.toml");
-        let activity = Activity {
-            network: "Other".into(),
-            registered_hours: None,
-            earning_hours: None,
-            payments: Vec::new(),
-            emitted_usd: None,
-            prices: Vec::new(),
-            workloads: Vec::new(),
-            provenance: Provenance { as_of: "2026-03".parse().unwrap(), source: "test".into() },
-        };
+        let provenance = Provenance { as_of: "2026-03".parse().unwrap(), source: "test".into() };
+        let activity = Activity::new("Other", provenance);
         let own_machine = own_machine::Question {
-            readings: vec![Reading { part: "chip".into(), meter: Meter::Powermetrics, watts: dec!(20) }],
+            readings: vec![Reading::given(dec!(20))],
             other_watts: Decimal::ZERO,
             idle_watts: Decimal::ZERO,
             working_hours: dec!(10),
@@ -369,10 +432,11 @@ mod tests {
             .collect();
         insta::assert_snapshot!(shape.join("\n"), @r"
         Break-even: 1 charts, 3 tables
-        Rates: 0 charts, 2 tables
+        Rates: 1 charts, 2 tables
         Prices: 1 charts, 3 tables
         More prices: 1 charts, 3 tables
         Rent or mine: 2 charts, 3 tables
+        Energy: 1 charts, 2 tables
         Next months: 1 charts, 3 tables
         Token miner: 1 charts, 4 tables
         Swarm: 0 charts, 3 tables

@@ -7,16 +7,14 @@ mod outcome;
 use crate::{
     answer::{Answer, Cell, Figures, Table},
     catalogue::{Catalogue, MarketPrice, Row},
-    money::Usd,
+    money::{Usd, float},
     question::{self, Quantity, QuestionError, Tariff},
 };
 pub use model::{Conversion, Model};
 pub use outcome::{Breakdown, Outcome, Payback, Quantiles};
-use rust_decimal::{
-    Decimal, dec,
-    prelude::{FromPrimitive, ToPrimitive},
-};
+use rust_decimal::{Decimal, dec, prelude::FromPrimitive};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// What is asked. What is left out comes from the catalogue, or is what a comment says.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,9 +35,11 @@ pub struct Question {
     pub hardware_usd: Option<Usd>,
     /// What the hardware is sold for at the end, at most its price. Absent: it loses its price evenly over its life.
     pub residual_usd: Option<Usd>,
-    /// What renters pay for an hour, to 1,000,000 $. Absent: the lowest typical price among the catalogue's markets.
+    /// What renters pay for an hour, to 1,000,000 $. Absent: the lowest typical price among the catalogue's markets; where
+    /// no fee is given either, among those whose fee is known, if there are any.
     pub usd_per_hour: Option<Usd>,
-    /// What the market keeps, from 0 to 1. Absent: the fee of the market whose price is taken, else 0.
+    /// What the market keeps, from 0 to 1. Absent: the fee of the market whose price is taken; where nobody knows that,
+    /// nothing is taken off, and the answer says so.
     pub fee_rate: Option<Decimal>,
     /// By what fraction the price is expected to change in a year, from -0.99 to 10.
     pub price_drift: Decimal,
@@ -240,36 +240,55 @@ impl<'q> Inputs<'q> {
     /// Price of an hour in dollars, and what the market keeps.
     fn price(&mut self) -> Result<(Decimal, Decimal), QuestionError> {
         let question = self.question;
-        let given = question.usd_per_hour.map(|usd| usd.0);
-        let (price, fee) = match question::given(question::USD_PER_HOUR, given, &mut self.figures)? {
-            Some(price) => (price, None),
-            None => {
-                let row = self.lowest_market_price()?;
-                let value = format!("{} usd/h", row.typical().0);
-                self.figures.cite(format!("{} {}", row.network, row.gpu), value, &row.provenance());
-                self.choices.push(format!(
-                    "The price is the typical one at {}, the lowest among the markets of the catalogue.",
-                    row.network
-                ));
-                (question::USD_PER_HOUR.check(row.typical().0)?, row.fee_rate)
-            }
+        let fee = question::given(question::FRACTION, question.fee_rate, &mut self.figures)?;
+        let usd = question.usd_per_hour.map(|usd| usd.0);
+        let Some(price) = question::given(question::USD_PER_HOUR, usd, &mut self.figures)? else {
+            return self.market_price(fee);
         };
-        let fee_rate = match question::given(question::FRACTION, question.fee_rate, &mut self.figures)? {
-            Some(rate) => rate,
-            None => question::FRACTION.check_in(fee.unwrap_or_default(), "the fee of the market")?,
-        };
-        Ok((price, fee_rate))
+        if fee.is_none() {
+            self.choices.push("No fee is given beside the price: nothing is taken off.".to_owned());
+        }
+        Ok((price, fee.unwrap_or_default()))
     }
 
-    fn lowest_market_price(&self) -> Result<&'q MarketPrice, QuestionError> {
+    /// The same from the catalogue; `fee` where one is given.
+    fn market_price(&mut self, fee: Option<Decimal>) -> Result<(Decimal, Decimal), QuestionError> {
+        let row = self.lowest_market_price(fee.is_some())?;
+        let value = format!("{} usd/h", row.typical().0);
+        self.figures.cite(format!("{} {}", row.network, row.gpu), value, &row.provenance());
+        let fee_rate = match fee.or(row.fee_rate) {
+            Some(fee_rate) => question::FRACTION.check_in(fee_rate, "the fee of the market")?,
+            None => {
+                let what = format!("The fee of {} is not known: nothing is taken off.", row.network);
+                self.choices.push(what);
+                Decimal::ZERO
+            }
+        };
+        Ok((question::USD_PER_HOUR.check(row.typical().0)?, fee_rate))
+    }
+
+    /// The market with the lowest typical price. Without a fee that holds for all, those whose own is known go first.
+    fn lowest_market_price(&mut self, is_fee_given: bool) -> Result<&'q MarketPrice, QuestionError> {
         let question = self.question;
         let of_hardware = || question.hardware.as_deref().and_then(|id| id.split('-').next());
         let gpu = question.gpu.as_deref().or_else(of_hardware).unwrap_or_default();
-        let lowest = self.catalogue.market_prices_of(gpu).min_by_key(|row| row.typical());
-        lowest.ok_or(QuestionError::Missing {
+        let has_fee = |row: &MarketPrice| is_fee_given || row.fee_rate.is_some();
+        let lowest = self.catalogue.market_prices_of(gpu).min_by_key(|row| (!has_fee(row), row.typical()));
+        let lowest = lowest.ok_or(QuestionError::Missing {
             missing: "the price of an hour",
             because: "because no market of the catalogue rents out this machine",
-        })
+        })?;
+        let cheaper = self.catalogue.market_prices_of(gpu).filter(|row| row.typical() < lowest.typical());
+        let passed_over: BTreeSet<&str> = cheaper.map(|row| row.network.as_str()).collect();
+        self.choices.push(format!(
+            "The price is the typical one at {}, the lowest among the markets of the catalogue{}.",
+            lowest.network,
+            if passed_over.is_empty() { "" } else { " whose fee is known" }
+        ));
+        self.choices.extend(passed_over.into_iter().map(|network| {
+            format!("{network} is cheaper; it is passed over, because its fee is not known.")
+        }));
+        Ok(lowest)
     }
 
     /// What the hardware is sold for in the end.
@@ -313,11 +332,6 @@ fn checked_payout(payout: Payout) -> Result<model::Payout, QuestionError> {
             conversion,
         },
     })
-}
-
-/// A figure of the catalogue as a float; they are far from the ends of what a float holds.
-fn float(decimal: Decimal) -> f64 {
-    decimal.to_f64().unwrap_or(f64::NAN)
 }
 
 /// Dollars to the cent, or nothing where they are too many for a decimal.

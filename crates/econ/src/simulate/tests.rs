@@ -22,7 +22,7 @@ fn token(volatility: Decimal, conversion: Conversion) -> Payout {
 fn a_seed_has_the_same_answer_on_every_platform() {
     let question = Question { payout: token(dec!(0.9), Conversion::Daily), ..few() };
     let net = simulate(&question).outcome.net();
-    let bits = [13875614460494383347, 13872499822018339848, 4639206019787867059];
+    let bits = [13875614460494383348, 13872499822018339850, 4639206019787867051];
     assert_eq!([net.p5, net.p50, net.p95].map(f64::to_bits), bits, "{net:?}");
     assert_eq!(simulate(&question), simulate(&question));
     assert_ne!(simulate(&question).outcome, simulate(&Question { seed: 2, ..question }).outcome);
@@ -129,6 +129,54 @@ fn the_answer_names_its_figures_and_warns_of_old_ones() {
     assert!(sources.contains(&"Vast.ai RTX-4090"), "{sources:?}");
     let warnings = answer.figures().warnings(jiff::civil::date(2026, 11, 20));
     assert_eq!(warnings, ["figures of 2026-03-12 (economics) are 253 days old"]);
+}
+
+#[test]
+fn a_market_whose_fee_nobody_knows_is_named() {
+    let of_a100 = Question {
+        hardware: None,
+        gpu: Some("A100".into()),
+        watts: Some(dec!(400)),
+        hardware_usd: Some(Usd(dec!(10_000))),
+        ..few()
+    };
+    assert_eq!(
+        simulate(&of_a100).notes()[..2],
+        [
+            "The price is the typical one at Akash, the lowest among the markets of the catalogue.",
+            "The fee of Akash is not known: nothing is taken off.",
+        ]
+    );
+    let given = simulate(&Question { fee_rate: Some(dec!(0.2)), ..of_a100 });
+    assert!(!given.notes().iter().any(|note| note.contains("not known")));
+    assert_eq!(given.model.fee_rate, 0.2);
+    let price_alone = simulate(&Question { usd_per_hour: Some(Usd(dec!(0.3))), ..few() });
+    assert_eq!(price_alone.notes()[0], "No fee is given beside the price: nothing is taken off.");
+}
+
+#[test]
+fn a_market_with_a_known_fee_goes_before_a_cheaper_one_without() {
+    let mut catalogue = catalogue();
+    let known = catalogue.market_prices_of("RTX-4090").find(|row| row.network == "Vast.ai").unwrap();
+    let cheaper = MarketPrice {
+        network: "Cheaper".into(),
+        usd_low: Usd(dec!(0.01)),
+        usd_median: None,
+        usd_high: None,
+        fee_rate: None,
+        ..known.clone()
+    };
+    catalogue.market_prices.push(cheaper);
+    let answer = ask(&few(), &catalogue).unwrap();
+    assert_eq!(
+        answer.notes()[..2],
+        [
+            "The price is the typical one at Vast.ai, the lowest among the markets of the catalogue whose fee is known.",
+            "Cheaper is cheaper; it is passed over, because its fee is not known.",
+        ]
+    );
+    let given = ask(&Question { fee_rate: Some(dec!(0.1)), ..few() }, &catalogue).unwrap();
+    assert_eq!(given.model.price_usd_per_hour, 0.01);
 }
 
 /// A number with so many digits after the point.

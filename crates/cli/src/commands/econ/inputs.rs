@@ -8,6 +8,8 @@ use crate::{
 };
 use clap::Args;
 use econ::{
+    amount::{Amount, Rates},
+    answer::Figures,
     catalogue::Catalogue,
     date::AsOf,
     money::{BtcRate, Usd},
@@ -63,6 +65,12 @@ impl TariffArgs {
 /// The catalogue with the person's own rows.
 pub(super) fn catalogue(global: &Global) -> Result<Catalogue, Failure> {
     Home::of(global)?.catalogue()
+}
+
+/// An amount in dollars, by the catalogue's rates.
+pub(super) fn usd(amount: &Amount, catalogue: &Catalogue) -> Result<Usd, Failure> {
+    let rates = Rates::of(catalogue).map_err(|e| Failure::of(Exit::Unexpected, e))?;
+    rates.usd(amount, &mut Figures::default()).map_err(|e| Failure::of(Exit::Usage, e))
 }
 
 /// Why there is no answer: an input that is wrong, with what would be right.

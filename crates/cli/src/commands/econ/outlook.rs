@@ -1,6 +1,6 @@
 //! The questions about time: what may come of a machine, what has become of a network.
 
-use super::inputs::{RateArgs, TariffArgs, catalogue, refused, share};
+use super::inputs::{RateArgs, TariffArgs, catalogue, refused, share, usd};
 use crate::{
     answer::{self, today},
     args::Global,
@@ -11,6 +11,7 @@ use crate::{
 };
 use clap::{Args, ValueEnum};
 use econ::{
+    amount::Amount,
     answer::Provenance,
     catalogue::Catalogue,
     date::AsOf,
@@ -52,10 +53,11 @@ pub(super) struct SimulateArgs {
     /// What it is sold for at the end, in dollars [default: it loses its price evenly over its life]
     #[arg(long, value_name = "USD", allow_negative_numbers = true)]
     residual_usd: Option<Decimal>,
-    /// What renters pay for an hour, in dollars [default: the lowest typical price of the catalogue's markets]
-    #[arg(long, value_name = "USD", allow_negative_numbers = true)]
-    price: Option<Decimal>,
-    /// What the market keeps [default: the fee of the market whose price is taken]
+    /// What renters pay for an hour, such as `0.17usd` or `300sat` [default: the lowest typical price of the catalogue's
+    /// markets whose fee is known]
+    #[arg(long, value_name = "AMOUNT")]
+    price: Option<Amount>,
+    /// What the market keeps [default: the fee of the market whose price is taken; nothing beside --price]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     fee: Option<Decimal>,
     /// By what fraction that price is expected to change in a year
@@ -126,6 +128,8 @@ pub(super) fn simulate(
     global: &Global,
     output: &Output,
 ) -> Result<(), Failure> {
+    let catalogue = catalogue(global)?;
+    let usd_per_hour = args.price.as_ref().map(|amount| usd(amount, &catalogue)).transpose()?;
     let token =
         |conversion| Payout::Token { drift: args.token_drift, volatility: args.token_volatility, conversion };
     let question = simulate::Question {
@@ -137,7 +141,7 @@ pub(super) fn simulate(
         idle_watts: args.idle_watts,
         hardware_usd: args.hardware_usd.map(Usd),
         residual_usd: args.residual_usd.map(Usd),
-        usd_per_hour: args.price.map(Usd),
+        usd_per_hour,
         fee_rate: args.fee,
         price_drift: args.price_drift,
         price_volatility: args.price_volatility,
@@ -157,7 +161,7 @@ pub(super) fn simulate(
         paths: args.paths,
         seed: args.seed,
     };
-    answer::print(&simulate::ask(&question, &catalogue(global)?).map_err(refused)?, csv, output)
+    answer::print(&simulate::ask(&question, &catalogue).map_err(refused)?, csv, output)
 }
 
 /// `grist econ network`.
@@ -317,7 +321,7 @@ pub(super) async fn own_machine(
 /// What the machine draws: what was given, else what its meters say.
 async fn readings(args: &SelfArgs, output: &Output) -> Result<Vec<Reading>, Failure> {
     if let Some(watts) = args.watts {
-        return Ok(vec![Reading { part: "the machine".into(), meter: Meter::Asked, watts }]);
+        return Ok(vec![Reading::given(watts)]);
     }
     if let Some(file) = &args.powermetrics {
         let text = std::fs::read_to_string(file);

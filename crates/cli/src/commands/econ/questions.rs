@@ -1,17 +1,16 @@
 //! The questions about prices, costs and pay.
 
-use super::inputs::{RateArgs, TariffArgs, catalogue, refused, share};
+use super::inputs::{RateArgs, TariffArgs, catalogue, refused, share, usd};
 use crate::{
     answer::{self, today},
     args::Global,
-    exit::{Exit, Failure},
+    exit::Failure,
     output::Output,
     session::Session,
 };
 use clap::Args;
 use econ::{
-    amount::{Amount, Currency, Rates},
-    answer::Figures,
+    amount::{Amount, Currency},
     breakeven::{self, Pay, Residual},
     catalogue::Catalogue,
     checkpoint::Habit,
@@ -109,9 +108,7 @@ fn pay(amount: &Amount, catalogue: &Catalogue) -> Result<Pay, Failure> {
     match amount.currency {
         Currency::Sat => Ok(Pay::SatsPerHour(amount.value)),
         Currency::Usd | Currency::Stablecoin(_) | Currency::Btc | Currency::Msat | Currency::Token(_) => {
-            let rates = Rates::of(catalogue).map_err(|e| Failure::of(Exit::Unexpected, e))?;
-            let usd = rates.usd(amount, &mut Figures::default());
-            usd.map(Pay::UsdPerHour).map_err(|e| Failure::of(Exit::Usage, e))
+            usd(amount, catalogue).map(Pay::UsdPerHour)
         }
     }
 }
@@ -441,7 +438,7 @@ pub(super) fn energy(args: EnergyArgs, csv: bool, global: &Global, output: &Outp
         hardware: args.hardware,
         workload: args.workload,
         tariff: args.tariff.given().unwrap_or_default(),
-        btc: args.rate.rate(),
+        bitcoin: args.rate.rate(),
         own: Vec::new(),
     };
     answer::print(&energy::ask(&question, &catalogue(global)?).map_err(refused)?, csv, output)

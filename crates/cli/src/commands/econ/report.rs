@@ -12,10 +12,14 @@ use crate::{
 };
 use clap::Args;
 use econ::{
-    breakeven, rates, rent_or_mine,
+    breakeven, energy,
+    own_machine::{self, Reading},
+    rates, rent_or_mine,
     report::{Contents, all},
     simulate, swarm,
 };
+use node::config_file::Money;
+use rust_decimal::Decimal;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -38,6 +42,32 @@ pub(super) struct ReportArgs {
     /// Figures of networks, as for `grist econ network`; may be repeated
     #[arg(long, value_name = "FILE")]
     figures: Vec<PathBuf>,
+    /// What a machine of yours draws at work: the report then says what it kept of what it earned
+    #[arg(long, requires = "earned", allow_negative_numbers = true)]
+    watts: Option<Decimal>,
+    /// What that machine earned
+    #[arg(long, value_name = "AMOUNT", requires = "hours")]
+    earned: Option<Money>,
+    /// In how many hours of work it earned that
+    #[arg(long, value_name = "HOURS", requires = "watts", allow_negative_numbers = true)]
+    hours: Option<Decimal>,
+}
+
+impl ReportArgs {
+    /// A machine of the reader's, where all three of its figures are given; clap asks for all or none.
+    fn own_machine(&self) -> Option<own_machine::Question> {
+        let (watts, working_hours) = self.watts.zip(self.hours)?;
+        Some(own_machine::Question {
+            readings: vec![Reading::given(watts)],
+            other_watts: Decimal::ZERO,
+            idle_watts: Decimal::ZERO,
+            working_hours,
+            waiting_hours: Decimal::ZERO,
+            earned: self.earned.as_ref()?.0,
+            tariff: self.tariff.given().unwrap_or_default(),
+            bitcoin: self.rate.rate(),
+        })
+    }
 }
 
 /// Writes the page.
@@ -60,10 +90,16 @@ pub(super) fn report(args: &ReportArgs, global: &Global, output: &Output) -> Res
             bitcoin: args.rate.rate(),
             ..usual.rent_or_mine
         },
+        energy: energy::Question {
+            tariff: break_even.tariff.clone(),
+            bitcoin: args.rate.rate(),
+            ..usual.energy
+        },
         simulate: simulate::Question { tariff: break_even.tariff.clone(), ..usual.simulate },
         swarm: usual.swarm.map(|swarm| swarm::Question { bitcoin: args.rate.rate(), ..swarm }),
         scenario: Some(mechanism::scenario(args.scenario.as_deref())?),
         networks: outlook::figures(&args.figures)?,
+        own_machine: args.own_machine(),
         break_even,
         ..usual
     };
