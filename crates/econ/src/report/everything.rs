@@ -180,14 +180,17 @@ fn asked_and_paid(answer: &Rates) -> Chart {
         let asked = [rate.busiest, rate.pay, rate.idlest].into_iter().flatten();
         let prices: Vec<Usd> = asked.map(|hourly| hourly.usd_per_hour).collect();
         let kind = TIERS.iter().position(|tier| *tier == rate.tier).unwrap_or_default();
-        ranges.extend(range(rate.hardware.clone(), kind, &prices));
+        let short = rate.tier.name().split(" (").next().unwrap_or_default();
+        ranges.extend(range(format!("{}: {short}", rate.hardware), kind, &prices));
         let is_last = answer.tiers.get(place + 1).is_none_or(|next| next.hardware != rate.hardware);
         if is_last {
             ranges.extend(paid_by_markets(answer, &rate.hardware, TIERS.len()));
         }
     }
     let mut kinds: Vec<String> = TIERS.map(|tier| tier.name().to_owned()).to_vec();
-    kinds.push("what a market leaves to a host".to_owned());
+    kinds.extend(
+        ["what a market leaves to a host", "what buyers pay, the fee is not known"].map(str::to_owned),
+    );
     Chart {
         title: "What an hour that is paid must bring, and what markets pay for it".into(),
         description: "Ranges of dollars for a paid hour by machine: what its tiers ask, from busy to idle machines, and \
@@ -201,16 +204,16 @@ fn asked_and_paid(answer: &Rates) -> Chart {
     }
 }
 
-/// A range for each market that rents out the machine.
-fn paid_by_markets(answer: &Rates, hardware: &str, kind: usize) -> Vec<Range> {
-    let mut paid: BTreeMap<String, Vec<Usd>> = BTreeMap::new();
+/// A range for each market that rents out the machine: of the first kind where its fee is known, else of the next.
+fn paid_by_markets(answer: &Rates, hardware: &str, first_kind: usize) -> Vec<Range> {
+    let mut paid: BTreeMap<(String, usize), Vec<Usd>> = BTreeMap::new();
     for income in answer.markets.iter().filter(|income| income.hardware == hardware) {
-        let fee = if income.fee_rate.is_some() { "" } else { " (before its fee)" };
+        let kind = first_kind + usize::from(income.fee_rate.is_none());
         let left = Decimal::ONE - income.fee_rate.unwrap_or_default();
-        let label = format!("{hardware} at {}{fee}", income.market);
-        paid.entry(label).or_default().push(income.gross_usd_per_hour * left);
+        let label = format!("{hardware} at {}", income.market);
+        paid.entry((label, kind)).or_default().push(income.gross_usd_per_hour * left);
     }
-    paid.into_iter().filter_map(|(label, prices)| range(label, kind, &prices)).collect()
+    paid.into_iter().filter_map(|((label, kind), prices)| range(label, kind, &prices)).collect()
 }
 
 /// From the lowest price to the highest; nothing where there is none.
@@ -292,7 +295,7 @@ fn apple_against_nvidia(answer: &Energy) -> Chart {
     let bars = answer.comparisons.iter().map(|row| {
         let ratio = float(row.per_joule_ratio);
         Bar {
-            label: format!("{}: {} ÷ {}", row.workload, row.apple, row.nvidia),
+            label: row.workload.clone(),
             values: if row.is_measured { vec![ratio, 0.0] } else { vec![0.0, ratio] },
         }
     });
