@@ -208,12 +208,15 @@ fn concentration(payments: &[Payment], revenue: Usd) -> Option<Concentration> {
         .filter(|share| !share.is_zero())
         .collect();
     shares.sort_unstable_by(|a, b| b.cmp(a));
+    let mut paid: Vec<Usd> = payments.iter().map(|payment| payment.usd).collect();
+    paid.sort_unstable_by(|a, b| b.cmp(a));
     let top_1 = *shares.first()?;
     let own: Option<Vec<Usd>> = payments.iter().map(|payment| payment.own_account_usd).collect();
     Some(Concentration {
         buyers: shares.len(),
         top_1,
-        top_10: shares.iter().take(10).sum(),
+        // One division: the sum of rounded shares may miss the whole by a hair.
+        top_10: sum(paid.into_iter().take(10)).ratio(revenue)?,
         herfindahl: shares.iter().map(|share| share * share).sum::<Decimal>() * dec!(10_000),
         own_account: own.and_then(|own| sum(own.into_iter()).ratio(revenue)),
     })

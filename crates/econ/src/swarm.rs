@@ -7,7 +7,7 @@
 use crate::{
     answer::{Answer, Cell, Figures, Table},
     breakeven::{self, Machine},
-    catalogue::{Catalogue, Row, is_gpu},
+    catalogue::{Catalogue, Row, is_gpu, unknown},
     compare,
     cost::Hourly,
     money::{BtcRate, Usd},
@@ -31,7 +31,7 @@ pub struct Question {
     pub gradients_per_hour: Option<Decimal>,
     /// The share of them that is accepted, from 0.001 to 1; without it all are.
     pub acceptance: Option<Decimal>,
-    /// How fast a peer is beside accelerators. Nobody states it: it has to be measured.
+    /// How fast a peer is beside accelerators among the rivals. Nobody states it: it has to be measured.
     pub speeds: Vec<Speed>,
     /// What to compare with.
     pub rivals: Vec<String>,
@@ -238,6 +238,12 @@ fn rivals(
         let mut priced: Vec<Rival> = compared.offers.into_iter().map(rival).collect();
         priced.sort_by_key(|rival| rival.usd_per_hour);
         rivals.extend(priced);
+    }
+    for Speed { gpu, .. } in &question.speeds {
+        if !rivals.iter().any(|rival| is_gpu(&rival.gpu, gpu)) {
+            let known = rivals.iter().map(|rival| rival.gpu.clone());
+            return Err(unknown("accelerator among the rivals", gpu, known).into());
+        }
     }
     Ok(rivals)
 }
@@ -540,6 +546,14 @@ mod tests {
                 speeds: vec![Speed { gpu: "A100".to_owned(), share: dec!(0) }],
                 ..Question::new(1, dec!(1))
             },
+            Question {
+                speeds: vec![Speed { gpu: "Z".to_owned(), share: dec!(0.01) }],
+                ..Question::new(1, dec!(1))
+            },
+            Question {
+                speeds: vec![Speed { gpu: "H100-PCIe".to_owned(), share: dec!(0.01) }],
+                ..Question::new(1, dec!(1))
+            },
         ];
         let texts = questions.map(|question| ask_embedded(&question).unwrap_err().to_string());
         insta::assert_snapshot!(texts.join("\n"), @r"
@@ -550,6 +564,8 @@ mod tests {
         the catalogue has no price of the accelerator `H1000`; did you mean `H100-SXM-80`?
         the number of gradients is -1; it has to be from 0 to 1000000000
         the speed of a peer is 0; it has to be from 0.000001 to 1000 (a fraction of the accelerator's: 0.02 is a fiftieth)
+        the catalogue has no accelerator among the rivals `Z`; it has: A100, A100-SXM-40, A100-SXM-80, A100-80, H100-SXM-80
+        the catalogue has no accelerator among the rivals `H100-PCIe`; did you mean `H100-SXM-80`?
         ");
     }
 

@@ -17,7 +17,7 @@ use jiff::civil::Date;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The columns of a feed, which are also the names in a JSON entry.
 pub const COLUMNS: &[Column] = &[
@@ -33,6 +33,9 @@ pub const COLUMNS: &[Column] = &[
     Column { name: "as_of", rule: Rule::Date },
     Column { name: "source", rule: Rule::Name },
 ];
+
+/// The columns that every feed has; a price of a cloud or a market has a seller too.
+const NEEDED: [&str; 4] = ["kind", "name", "currency", "as_of"];
 
 /// What a price is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +89,7 @@ pub fn refresh(
     catalogue.overlay(stored);
     let mut figures = Figures::default();
     let mut rows = Overlay::default();
-    for entries in [tokens, prices] {
+    for entries in rounds(tokens)?.into_iter().chain([prices]) {
         let read = in_dollars(&entries, &catalogue, &mut figures, today)?;
         catalogue.overlay(&read);
         rows.merge(&read);
@@ -148,14 +151,36 @@ fn problem(place: Place, problem: Problem) -> TableError {
     TableError::new("feed", place, problem)
 }
 
+fn column_names() -> Vec<&'static str> {
+    COLUMNS.iter().map(|column| column.name).collect()
+}
+
 /// The rows of a feed: JSON where it begins like it, else CSV.
 fn found(text: &str, source: &str) -> Result<Vec<Found>, TableError> {
-    let mut found =
-        if text.trim_start().starts_with(['{', '[']) { json(text)? } else { read::csv_rows("feed", text)? };
+    let mut found = if text.trim_start().starts_with(['{', '[']) { json(text)? } else { csv(text)? };
+    if found.is_empty() {
+        // An empty answer of a broken publisher must not pass for a refresh.
+        let text = "it has no prices; a feed has at least one row".to_owned();
+        return Err(problem(Place::Whole, Problem::Syntax(text)));
+    }
     for row in &mut found {
         row.set_default("source", source);
     }
     Ok(found)
+}
+
+/// The rows of a CSV feed. A page or a lone JSON value is CSV too, of columns that no feed has.
+fn csv(text: &str) -> Result<Vec<Found>, TableError> {
+    let names = column_names();
+    if !read::csv_columns(text).iter().any(|column| names.contains(&column.as_str())) {
+        let text = format!(
+            "no feed, which is CSV whose first line names the columns {}, or JSON: a list of prices or {{\"prices\": [...]}}; this begins with `{}`",
+            names.join(", "),
+            read::shortened(text.trim_start())
+        );
+        return Err(problem(Place::Whole, Problem::Syntax(text)));
+    }
+    read::csv_rows("feed", text)
 }
 
 type Object = BTreeMap<String, Box<RawValue>>;
@@ -201,10 +226,14 @@ fn json(text: &str) -> Result<Vec<Found>, TableError> {
 }
 
 fn entry(found: Found) -> Result<Entry, TableError> {
-    let at = |wrong: Problem| problem(found.place, wrong);
-    let names: Vec<&'static str> = COLUMNS.iter().map(|column| column.name).collect();
+    let at = |wrong: Problem| found.error("feed", wrong);
+    let names = column_names();
+    let has = |column: &str| found.cells.columns().any(|name| name == column);
     if let Some(name) = found.cells.columns().find(|name| !names.contains(name)) {
-        return Err(problem(found.columns_at, read::unknown_column(name, &names)));
+        return Err(at(read::unknown_column(name, &names)));
+    }
+    if let Some(column) = NEEDED.into_iter().find(|column| !has(column)) {
+        return Err(at(Problem::MissingColumn { column, expected: names }));
     }
     let cells = &found.cells;
     let kind = match cells.read::<String>("kind", Rule::Name, COLUMNS).map_err(at)?.as_str() {
@@ -221,17 +250,65 @@ fn entry(found: Found) -> Result<Entry, TableError> {
             }));
         }
     };
+    if matches!(kind, Kind::Cloud | Kind::Market) && !has("seller") {
+        return Err(at(Problem::MissingColumn { column: "seller", expected: names }));
+    }
     let number = |column| cells.read::<Option<Decimal>>(column, Rule::Figure, COLUMNS).map_err(at);
     let (price, low, high) = (number("price")?, number("low")?, number("high")?);
     if cells.get("currency").is_empty() {
         let accepted = "the currency of the price: usd, usdc, btc, sat, msat or a token".to_owned();
         return Err(at(Problem::Value { column: "currency".to_owned(), value: String::new(), accepted }));
     }
-    let currency = cells.get("currency").parse().map_err(|error| at(Problem::Currency(error)))?;
+    let currency: Currency = cells.get("currency").parse().map_err(|error| at(Problem::Currency(error)))?;
+    if kind == Kind::Token && symbol(cells.get("name")) == base(&currency) {
+        let token = read::shortened(cells.get("name"));
+        return Err(at(Problem::Contradiction(format!(
+            "the price of `{token}` is in {currency}, which is the token itself; give it in usd or in another token"
+        ))));
+    }
     if price.is_none() && (low.is_none() || kind != Kind::Market) {
         return Err(at(Problem::MissingColumn { column: "price", expected: names }));
     }
     Ok(Entry { kind, price, low, high, currency, found })
+}
+
+/// The token in which a currency is counted: satoshi are bitcoin.
+fn base(currency: &Currency) -> String {
+    match currency {
+        Currency::Usd => "USD".to_owned(),
+        Currency::Btc | Currency::Sat | Currency::Msat => "BTC".to_owned(),
+        Currency::Stablecoin(symbol) | Currency::Token(symbol) => symbol.clone(),
+    }
+}
+
+/// The token that a feed names so.
+fn symbol(name: &str) -> String {
+    name.parse().map_or_else(|_| name.to_uppercase(), |currency| base(&currency))
+}
+
+/// Prices of tokens, each in a round after those of the tokens in which it is counted: a price in bitcoin becomes
+/// dollars by the rate that the same feed gives.
+fn rounds(mut tokens: Vec<&Entry>) -> Result<Vec<Vec<&Entry>>, TableError> {
+    let mut rounds = Vec::new();
+    while let Some(first) = tokens.first() {
+        let name = |entry: &Entry| symbol(entry.found.cells.get("name"));
+        let left: BTreeSet<String> = tokens.iter().map(|entry| name(entry)).collect();
+        // All prices of a token wait together, so that one that is said twice is found.
+        let waiting: BTreeSet<String> = tokens
+            .iter()
+            .filter(|entry| left.contains(&base(&entry.currency)))
+            .map(|entry| name(entry))
+            .collect();
+        if waiting.len() == left.len() {
+            let names: Vec<String> = waiting.iter().map(|name| read::shortened(name)).collect();
+            let text = format!("{} are priced in one another; give one of them in usd", names.join(", "));
+            return Err(first.found.error("feed", Problem::Contradiction(text)));
+        }
+        let (later, ready) = tokens.into_iter().partition(|entry| waiting.contains(&name(entry)));
+        rounds.push(ready);
+        tokens = later;
+    }
+    Ok(rounds)
 }
 
 /// The rows of the catalogue that these entries say.
@@ -392,8 +469,11 @@ token,TAO,,300,,,usd,,2026-11-20
             &format!("{head}gpu,A100,Bee,0.9,usd,2026-11-19"),
             "kind,name,seller,price,as_of\nmarket,A100,Bee,0.9,2026-11-19",
             "kind,name,seler,price,currency,as_of\nmarket,A100,Bee,0.9,usd,2026-11-19",
-            "[{\"kind\": \"tariff\", \"name\": \"Vermont\", \"price\": 1e400, \"currency\": \"usd\"}]",
+            "[{\"kind\": \"tariff\", \"name\": \"Vermont\", \"price\": 1e400, \"currency\": \"usd\", \"as_of\": \"2026-11\"}]",
             "{\"rates\": 1}",
+            "[{\"kind\": \"tariff\", \"name\": \"Vermont\", \"price\": 1, \"as_of\": \"2026-11-19\"}]",
+            "kind,name,price,currency,as_of\nmarket,A100,0.9,usd,2026-11-19",
+            "kind,name,seller,currency,as_of\nmarket,A100,Bee,usd,2026-11-19",
         ]
         .iter()
         .map(|text| read(text).unwrap_err().to_string())
@@ -405,11 +485,89 @@ feed, line 2: price is `-1`; it takes a number from 0 to below 10^15
 market-prices, line 2: as_of is `2027-01-01`; it takes a day that has come: up to 2026-11-20
 market-prices, line 2: network is ``; it takes words, at least one, up to 400 bytes, without control characters
 feed, line 2: kind is `gpu`; it takes cloud, market, tariff or token
-feed, line 2: currency is ``; it takes the currency of the price: usd, usdc, btc, sat, msat or a token
+feed, line 1: the column `currency` is missing; the table has kind, name, seller, terms, price, low, high, currency, fee_rate, as_of, source
 feed, line 1: there is no column `seler`; did you mean `seller`?
 feed, entry 1: price is `1e400`; it takes a number from 0 to below 10^15
 feed: no JSON feed, which is a list of prices or {"prices": [...]}: unknown field `rates`, expected one of `source`, `as_of`, `currency`, `prices` at line 1 column 8
+feed, entry 1: the column `currency` is missing; the table has kind, name, seller, terms, price, low, high, currency, fee_rate, as_of, source
+feed, line 1: the column `seller` is missing; the table has kind, name, seller, terms, price, low, high, currency, fee_rate, as_of, source
+feed, line 1: the column `price` is missing; the table has kind, name, seller, terms, price, low, high, currency, fee_rate, as_of, source
 "#);
+    }
+
+    #[test]
+    fn a_text_without_prices_is_no_refresh() {
+        let texts = [
+            "<html>login</html>",
+            "<!DOCTYPE html>\n<title>Sign in, please</title>\n",
+            "null",
+            "\"\u{1b}[2J\"",
+            "",
+            "[]",
+            "{\"prices\": []}",
+            "kind,name,seller,price,currency,as_of\n",
+        ];
+        let errors = texts.map(|text| read(text).unwrap_err().to_string());
+        insta::assert_snapshot!(errors.join("\n"), @r#"
+feed: no feed, which is CSV whose first line names the columns kind, name, seller, terms, price, low, high, currency, fee_rate, as_of, source, or JSON: a list of prices or {"prices": [...]}; this begins with `<html>login</html>`
+feed: no feed, which is CSV whose first line names the columns kind, name, seller, terms, price, low, high, currency, fee_rate, as_of, source, or JSON: a list of prices or {"prices": [...]}; this begins with `<!DOCTYPE html>�<title>Sign in, please</title>�`
+feed: no feed, which is CSV whose first line names the columns kind, name, seller, terms, price, low, high, currency, fee_rate, as_of, source, or JSON: a list of prices or {"prices": [...]}; this begins with `null`
+feed: no feed, which is CSV whose first line names the columns kind, name, seller, terms, price, low, high, currency, fee_rate, as_of, source, or JSON: a list of prices or {"prices": [...]}; this begins with `"�[2J"`
+feed: no feed, which is CSV whose first line names the columns kind, name, seller, terms, price, low, high, currency, fee_rate, as_of, source, or JSON: a list of prices or {"prices": [...]}; this begins with ``
+feed: it has no prices; a feed has at least one row
+feed: it has no prices; a feed has at least one row
+feed: it has no prices; a feed has at least one row
+"#);
+    }
+
+    #[test]
+    fn a_token_is_not_priced_in_itself() {
+        let texts = [
+            "token,TAO,2,TAO,2026-11-20",
+            "token,tao,2,Tao,2026-11-20",
+            "token,BTC,2,btc,2026-11-20",
+            "token,BTC,100000,sat,2026-11-20",
+            "token,xbt,1,msat,2026-11-20",
+            "token,USDC,1,usdc,2026-11-20",
+            "token,ONE,2,TWO,2026-11-20\ntoken,TWO,2,ONE,2026-11-20",
+            "token,BTC,300,TAO,2026-11-20\ntoken,TAO,300000,sat,2026-11-20",
+        ];
+        let errors = texts
+            .map(|rows| read(&format!("kind,name,price,currency,as_of\n{rows}\n")).unwrap_err().to_string());
+        insta::assert_snapshot!(errors.join("\n"), @r#"
+feed, line 2: the price of `TAO` is in TAO, which is the token itself; give it in usd or in another token
+feed, line 2: the price of `tao` is in TAO, which is the token itself; give it in usd or in another token
+feed, line 2: the price of `BTC` is in btc, which is the token itself; give it in usd or in another token
+feed, line 2: the price of `BTC` is in sat, which is the token itself; give it in usd or in another token
+feed, line 2: the price of `xbt` is in msat, which is the token itself; give it in usd or in another token
+feed, line 2: the price of `USDC` is in USDC, which is the token itself; give it in usd or in another token
+feed, line 2: ONE, TWO are priced in one another; give one of them in usd
+feed, line 2: BTC, TAO are priced in one another; give one of them in usd
+"#);
+    }
+
+    #[test]
+    fn a_token_priced_in_another_follows_the_feeds_own_rate() {
+        let feed = "kind,name,price,currency,as_of\n\
+            token,ONE,2,TAO,2026-11-20\n\
+            token,TAO,0.005,btc,2026-11-20\n\
+            token,BTC,100000,usd,2026-11-20\n";
+        let first = read(feed).unwrap();
+        let price = |token: &str| {
+            let row = first.stored.rows.tokens.iter().find(|row| row.token == token).unwrap();
+            row.usd.to_string()
+        };
+        assert_eq!((price("TAO"), price("ONE")), ("$500.00".to_owned(), "$1000.00".to_owned()));
+        let catalogue = Catalogue::embedded().unwrap();
+        assert_eq!(refresh(feed, "my feed", &catalogue, &first.stored, TODAY).unwrap().stored, first.stored);
+    }
+
+    #[test]
+    fn a_token_that_a_feed_prices_twice_is_refused_also_in_two_currencies() {
+        let rows =
+            "token,TAO,300,usd,2026-11-20\ntoken,TAO,0.005,btc,2026-11-20\ntoken,BTC,90000,usd,2026-11-20";
+        let error = read(&format!("kind,name,price,currency,as_of\n{rows}\n")).unwrap_err().to_string();
+        insta::assert_snapshot!(error, @"tokens, line 3: `TAO` by my feed was said before, line 2; a source says a thing once");
     }
 
     proptest! {

@@ -28,6 +28,7 @@ pub use rows::{
 use rust_decimal::Decimal;
 use serde::Serialize;
 pub use shown::{Listing, Shown, Summary, list, show};
+use std::collections::BTreeSet;
 
 /// All tables.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -215,7 +216,8 @@ pub fn is_gpu(row: &str, asked: &str) -> bool {
 
 /// An [`Unknown`] with the known name that is nearest to what was asked.
 pub fn unknown(kind: &'static str, asked: &str, known: impl Iterator<Item = String>) -> Unknown {
-    let known: Vec<String> = known.collect();
+    let mut seen = BTreeSet::new();
+    let known: Vec<String> = known.filter(|name| seen.insert(name.clone())).collect();
     let likeness = |name: &String| strsim::jaro_winkler(&name.to_lowercase(), &asked.to_lowercase());
     let nearest = known.iter().map(|name| (likeness(name), name)).max_by(|a, b| a.0.total_cmp(&b.0));
     let nearest = nearest.filter(|(likeness, _)| *likeness > 0.8).map(|(_, name)| name.clone());
@@ -252,6 +254,12 @@ mod tests {
         let catalogue = Catalogue::embedded().unwrap();
         let error = catalogue.tariff("Califronia").unwrap_err();
         assert_eq!(error.to_string(), "the catalogue has no region `Califronia`; did you mean `California`?");
+    }
+
+    #[test]
+    fn a_name_that_many_rows_share_is_listed_once() {
+        let known = ["TAO", "BTC", "TAO"].map(str::to_owned).into_iter();
+        assert_eq!(unknown("token", "GRIST", known).known, ["TAO", "BTC"]);
     }
 
     #[test]

@@ -209,6 +209,12 @@ impl Found {
             self.cells.set(column, text);
         }
     }
+
+    /// The error that this is wrong with the row, where it stands.
+    pub(super) fn error(&self, table: &str, problem: Problem) -> TableError {
+        let place = if problem.is_about_columns() { self.columns_at } else { self.place };
+        TableError::new(table, place, problem)
+    }
 }
 
 /// A row that was accepted.
@@ -217,6 +223,16 @@ pub(super) struct Accepted<R> {
     pub(super) row: R,
     /// Whether it takes the place of what others say.
     pub(super) is_replacing: bool,
+}
+
+fn csv_reader(text: &str) -> csv::Reader<&[u8]> {
+    csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes())
+}
+
+/// The columns that the first line of a CSV text names; none where that line is no CSV.
+pub(super) fn csv_columns(text: &str) -> Vec<String> {
+    let mut reader = csv_reader(text);
+    reader.headers().map(|header| header.iter().map(str::to_owned).collect()).unwrap_or_default()
 }
 
 /// The rows of a CSV text, with the names of its columns in its first line.
@@ -232,7 +248,7 @@ pub(super) fn csv_rows(table: &str, text: &str) -> Result<Vec<Found>, TableError
         };
         at(place, Problem::Syntax(text))
     };
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+    let mut reader = csv_reader(text);
     let header = reader.headers().map_err(syntax)?.clone();
     let mut found = Vec::new();
     for record in reader.records() {
@@ -305,11 +321,9 @@ pub(super) fn json_cells(object: &BTreeMap<String, Box<RawValue>>) -> Result<Cel
 pub(super) fn accept<R: Row>(found: &[Found], today: Option<Date>) -> Result<Vec<Accepted<R>>, TableError> {
     let mut accepted = Vec::new();
     let mut seen: BTreeMap<(String, String), Place> = BTreeMap::new();
-    for Found { place, columns_at, cells } in found {
-        let at = |problem: Problem| {
-            let place = if problem.is_about_columns() { columns_at } else { place };
-            TableError::new(R::TABLE, *place, problem)
-        };
+    for row in found {
+        let at = |problem: Problem| row.error(R::TABLE, problem);
+        let Found { place, cells, .. } = row;
         check_columns::<R>(cells.columns()).map_err(at)?;
         let row = R::read(cells).map_err(at)?;
         check_whole(&row, today).map_err(at)?;

@@ -36,6 +36,9 @@ pub enum FiguresError {
         "the column `{0}` is missing; the columns are network, figure, name, value, unit, kind, as_of, source"
     )]
     MissingColumn(&'static str),
+    /// A column that is not among them.
+    #[error("{0}")]
+    UnknownColumn(String),
     /// A row says something that makes no sense.
     #[error("line {line}: {what}")]
     BadRow {
@@ -69,12 +72,24 @@ pub fn read_csv(text: &str, today: Date) -> Result<Vec<Activity>, FiguresError> 
     {
         return Err(FiguresError::MissingColumn(missing));
     }
+    if let Some(unknown) = headers.iter().find(|header| !COLUMNS.contains(header)) {
+        return Err(FiguresError::UnknownColumn(no_such(
+            "column",
+            &unknown.replace(char::is_control, "\u{fffd}"),
+            &COLUMNS,
+        )));
+    }
     let mut networks: BTreeMap<String, Activity> = BTreeMap::new();
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record)? {
         let line = record.position().map_or(0, csv::Position::line);
-        let figure: Figure = record.deserialize(Some(&headers))?;
         let bad_row = |what| FiguresError::BadRow { line, what };
+        // What is read is printed: escapes would steer the terminal.
+        let mut cells = headers.iter().zip(&record);
+        if let Some((column, _)) = cells.find(|(_, text)| text.chars().any(char::is_control)) {
+            return Err(bad_row(format!("{column} has a control character; write it as plain words")));
+        }
+        let figure: Figure = record.deserialize(Some(&headers))?;
         let value = figure.checked_value(today).map_err(bad_row)?;
         let activity = networks.entry(figure.network.clone()).or_insert_with(|| figure.first_of_network());
         figure.add_to(activity, value).map_err(bad_row)?;
@@ -98,7 +113,7 @@ impl Figure {
             "registered_hours" | "earning_hours" => "h",
             "payment" | "emission" | "workload" => "usd",
             "price" => "usd/h",
-            other => return Err(unknown_figure(other)),
+            other => return Err(no_such("figure", other, &FIGURES)),
         };
         if matches!(self.figure.as_str(), "payment" | "price" | "workload") && self.name.is_empty() {
             return Err(format!(
@@ -191,13 +206,12 @@ fn add_payment(payments: &mut Vec<Payment>, buyer: &str, usd: Decimal, is_own: O
     }
 }
 
-fn unknown_figure(asked: &str) -> String {
-    let nearest = FIGURES
-        .into_iter()
-        .max_by(|a, b| strsim::jaro_winkler(a, asked).total_cmp(&strsim::jaro_winkler(b, asked)));
+fn no_such(kind: &str, asked: &str, known: &[&str]) -> String {
+    let nearest =
+        known.iter().max_by(|a, b| strsim::jaro_winkler(a, asked).total_cmp(&strsim::jaro_winkler(b, asked)));
     let hint = nearest.filter(|name| strsim::jaro_winkler(name, asked) > 0.8);
     match hint {
-        Some(name) => format!("there is no figure `{asked}`; did you mean `{name}`?"),
-        None => format!("there is no figure `{asked}`; there are {}", FIGURES.join(", ")),
+        Some(name) => format!("there is no {kind} `{asked}`; did you mean `{name}`?"),
+        None => format!("there is no {kind} `{asked}`; there are {}", known.join(", ")),
     }
 }

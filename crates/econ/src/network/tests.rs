@@ -38,6 +38,12 @@ fn concentration_follows_from_what_buyers_paid() {
     assert_eq!(concentration(&[], Usd::ZERO), None);
 }
 
+#[test]
+fn the_ten_largest_of_fewer_buyers_are_all_of_them() {
+    let payments = payments(&[(1, false), (1, false), (1, true)]);
+    assert_eq!(concentration(&payments, Usd(dec!(3))).unwrap().top_10, Decimal::ONE);
+}
+
 proptest::proptest! {
     #[test]
     fn shares_are_ordered_and_the_index_lies_between_equal_buyers_and_one(
@@ -196,6 +202,11 @@ fn rows_that_make_no_sense_are_refused_with_their_line() {
         "X,emission,,60,usd,,2027-10,s",
         "X,registered_hours,,,h,,2026-10,s",
         "X,registered_hours,,NaN,h,,2026-10,s",
+        "X\u{1b}[2J,emission,,60,usd,,2026-10,s",
+        "X,payment,A\u{7}cme,60,usd,own,2026-10,s",
+        "X,workload,a\u{9b}31m,,,real,2026-10,s",
+        "X,emission,,60,usd,,2026-10\u{1b}[2J,s",
+        "X,emission,,60,usd,,2026-10,\"two\nlines\"",
         "X,registered_hours,,10,h,,2026-10,s\nX,earning_hours,,11,h,,2026-10,s",
     ];
     let mut errors: Vec<String> = rows
@@ -203,6 +214,10 @@ fn rows_that_make_no_sense_are_refused_with_their_line() {
         .map(|row| read_csv(&format!("{header}{row}\n"), date(2026, 11, 20)).unwrap_err().to_string())
         .collect();
     errors.push(read_csv("network,figure\n", date(2026, 11, 20)).unwrap_err().to_string());
+    for extra in ["sorce", "remark", "\u{1b}[2J"] {
+        let header = header.replace('\n', &format!(",{extra}\n"));
+        errors.push(read_csv(&header, date(2026, 11, 20)).unwrap_err().to_string());
+    }
     errors.push(read_csv(header, date(2026, 11, 20)).unwrap_err().to_string());
     insta::assert_snapshot!(errors.join("\n"), @r"
     line 2: the unit of payment has to be `usd`; none is given
@@ -214,8 +229,16 @@ fn rows_that_make_no_sense_are_refused_with_their_line() {
     line 2: 2027-10 lies in the future
     line 2: registered_hours has no value
     line 2: the value `NaN` has to be a number from 0 to 1000000000000000
+    line 2: network has a control character; write it as plain words
+    line 2: name has a control character; write it as plain words
+    line 2: name has a control character; write it as plain words
+    line 2: as_of has a control character; write it as plain words
+    line 2: source has a control character; write it as plain words
     line 3: 11 h that earned are more than the 10 h registered; list the latter first
     the column `name` is missing; the columns are network, figure, name, value, unit, kind, as_of, source
+    there is no column `sorce`; did you mean `source`?
+    there is no column `remark`; there are network, figure, name, value, unit, kind, as_of, source
+    there is no column `�[2J`; there are network, figure, name, value, unit, kind, as_of, source
     the file has no rows below its header
     ");
 }
