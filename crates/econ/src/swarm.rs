@@ -565,7 +565,7 @@ mod tests {
         the number of gradients is -1; it has to be from 0 to 1000000000
         the speed of a peer is 0; it has to be from 0.000001 to 1000 (a fraction of the accelerator's: 0.02 is a fiftieth)
         the catalogue has no accelerator among the rivals `Z`; it has: A100, A100-SXM-40, A100-SXM-80, A100-80, H100-SXM-80
-        the catalogue has no accelerator among the rivals `H100-PCIe`; did you mean `H100-SXM-80`?
+        the catalogue has no accelerator among the rivals `H100-PCIe`; it has: A100, A100-SXM-40, A100-SXM-80, A100-80, H100-SXM-80
         ");
     }
 

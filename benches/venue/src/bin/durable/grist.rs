@@ -19,7 +19,7 @@ use market::{
 use node::{
     api::Accepted,
     journal::{FileJournal, Options},
-    venue::{CheckedStatement, Refusal, Settings, Venue, check_statement},
+    venue::{CheckedStatement, NoArchive, Refusal, Settings, Venue, check_statement},
 };
 use std::{
     path::Path,
@@ -54,7 +54,7 @@ impl Market {
     pub(crate) fn start(folder: &Path) -> anyhow::Result<Market> {
         let key = SecretKey::from_bytes([255; 32]);
         let (journal, _) = FileJournal::open(folder, key.public(), Options::default())?;
-        let (venue, _) = Venue::open(journal, key.clone(), Settings::default(), None, now())?;
+        let (venue, _) = Venue::open(journal, key.clone(), Settings::default(), None, now(), NoArchive)?;
         let (submit, inbox) = channel();
         let writer = thread::spawn(move || write(venue, inbox));
         Ok(Market { key, submit, writer })

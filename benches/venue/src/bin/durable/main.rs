@@ -13,7 +13,7 @@ mod clients;
 mod grist;
 mod postgres;
 
-use clients::{Client, Pace, Run, drive};
+use clients::{Pace, Run, drive};
 use report::{
     machine,
     samples::{Samples, median},

@@ -14,7 +14,7 @@ use market::{
 };
 use node::{
     journal::{FileJournal, Options},
-    venue::{Settings, Venue, check_statement, replay},
+    venue::{NoArchive, Settings, Venue, check_statement, replay},
 };
 use report::{
     machine::{self, resident_bytes},
@@ -119,7 +119,7 @@ fn write_journal(folder: &Path) -> anyhow::Result<PublicKey> {
     let venue = key.public();
     let (journal, _) = FileJournal::open(folder, venue, Options::default())?;
     let mut now = TimeMs(1_000_000_000_000);
-    let (mut market, _) = Venue::open(journal, key.clone(), Settings::default(), None, now)?;
+    let (mut market, _) = Venue::open(journal, key.clone(), Settings::default(), None, now, NoArchive)?;
     let party = SecretKey::from_bytes([1; 32]);
     let amount_msat = Msat(10_000_000_000);
     let mut nonce = 0;
