@@ -307,6 +307,7 @@ impl Scene {
                 min_bond_msat: Msat::ZERO,
             },
             lease_max_ms: 3_600_000,
+            funding: None,
         };
         let limits = TaskLimits { memory_mib: 64, output_bytes: 1_000, fuel: 1_000_000, timeout_ms: SHORTLY_MS };
         let job = JobSpec {

@@ -44,8 +44,13 @@ fn measure(market: &[OfferTerms], offers: u64, searches: &[(&str, Needs)]) {
     let terms_of = |id: OfferId| usize::try_from(id.0).ok().and_then(|id| market.get(id.checked_sub(1)?));
     let mut lines = Vec::new();
     for (name, needs) in searches {
-        let wanted =
-            Wanted { role: OfferRole::Work, needs, ceiling: &Rate::per_task(Msat(5_000)), lease_ms: 60_000 };
+        let wanted = Wanted {
+            role: OfferRole::Work,
+            needs,
+            ceiling: &Rate::per_task(Msat(5_000)),
+            lease_ms: 60_000,
+            slice_msat: None,
+        };
         let started = Instant::now();
         let mut found = 0;
         for _ in 0..SEARCHES {
@@ -125,6 +130,7 @@ fn offer() -> Result<OfferTerms, Box<dyn Error>> {
         class: "pc".parse()?,
         attributes: Attributes::new(),
         lease_max_ms: 3_600_000,
+        holds: None,
     })
 }
 

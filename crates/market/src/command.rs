@@ -10,6 +10,7 @@ use crate::{
     key::{PublicKey, Signature},
     offer::OfferTerms,
     order::OrderTerms,
+    preimage::Preimage,
     resources::Resources,
     units::{Msat, Rate, TimeMs},
     verify::TaskResult,
@@ -153,6 +154,23 @@ pub enum Command {
         /// Which.
         lease: LeaseId,
     },
+    /// The invoices that a lease's payment hashes were put on, one for each, in their order.
+    InvoiceHold {
+        /// Which lease.
+        lease: LeaseId,
+        /// The invoices, opaque to the market; the buyer checks hash, amount and expiry before it pays.
+        invoices: Vec<String>,
+    },
+    /// Says that all payments of a lease's hold have arrived and wait.
+    HoldFunded {
+        /// Which lease.
+        lease: LeaseId,
+    },
+    /// Says that nothing is held for a lease any more: what was released is claimed, the rest is cancelled.
+    HoldOver {
+        /// Which lease.
+        lease: LeaseId,
+    },
     /// Takes tasks. Items succeed or fail singly.
     ClaimTasks {
         /// At most [`MAX_BATCH`] items.
@@ -209,6 +227,25 @@ pub enum Command {
     },
     /// The venue's next link for an audit round.
     RevealVenueLink(AuditLink),
+    /// The payment hashes of a lease's hold, one for each slice.
+    DealHold {
+        /// Which lease.
+        lease: LeaseId,
+        /// The hashes. Only the venue knows what opens them.
+        hashes: Vec<PaymentHash>,
+    },
+    /// The preimages of the slices that a lease has earned.
+    ReleaseHold {
+        /// Which lease.
+        lease: LeaseId,
+        /// They open the first of its payment hashes, in their order.
+        preimages: Vec<Preimage>,
+    },
+    /// What claiming one payment on the chain costs these days: slices are at least ten times that.
+    SetClaimCost {
+        /// How much.
+        amount_msat: Msat,
+    },
     /// Says that a committed attempt cannot be judged (its output is gone, say): unpaid, no fault.
     Verdict {
         /// Which.

@@ -2,7 +2,7 @@
 //! twice does no harm: the outcome comes back as another command, and a second one is refused.
 
 use crate::{
-    id::{JobId, PaymentHash, TopupId, WithdrawalId},
+    id::{JobId, LeaseId, PaymentHash, TopupId, WithdrawalId},
     units::Msat,
 };
 use serde::{Deserialize, Serialize};
@@ -54,5 +54,19 @@ pub enum Effect {
         job: JobId,
         /// The round.
         round: u32,
+    },
+    /// Deal payment hashes for a lease's hold, with `deal_hold`.
+    DealHold {
+        /// The lease.
+        lease: LeaseId,
+        /// How many.
+        slices: u8,
+    },
+    /// Release the preimages that a lease has earned, with `release_hold`, now that the verdict is durable.
+    ReleaseHold {
+        /// The lease.
+        lease: LeaseId,
+        /// How many.
+        slices: u8,
     },
 }

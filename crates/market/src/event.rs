@@ -114,6 +114,25 @@ pub enum Event {
         rate: Rate,
         claim_by_ms: TimeMs,
     },
+    /// The provider is to put the lease's payment hashes on invoices.
+    HoldDealt { lease: LeaseId, job: JobId, machine: MachineId },
+    /// The buyer is to pay the lease's invoices.
+    HoldInvoiced { lease: LeaseId, job: JobId },
+    /// The provider holds the lease's payments, by its own word.
+    HoldFunded { lease: LeaseId, job: JobId, amount_msat: Msat },
+    /// The lease earned so much of its hold; the rest goes back to the buyer.
+    HoldDecided { lease: LeaseId, job: JobId, released_msat: Msat, returned_msat: Msat },
+    /// The provider can claim what was earned, and is to cancel the rest.
+    HoldReleased { lease: LeaseId, job: JobId, machine: MachineId, claim_by_ms: TimeMs },
+    /// Nothing is held for the lease any more, or nobody said so in time.
+    HoldOver { lease: LeaseId, job: JobId, party: PartyId, in_time: bool },
+    /// What claiming a payment on the chain costs these days.
+    ClaimCostSet { amount_msat: Msat },
+    /// A prepayment of a session was taken.
+    SessionRefilled { job: JobId, amount_msat: Msat },
+    /// A session runs low, and the buyer's balance has nothing for it.
+    SessionLow { job: JobId, left_msat: Msat, wanted_msat: Msat },
+
     /// The machine is ready.
     LeaseStarted { lease: LeaseId, job: JobId },
     /// The lease takes no more tasks; what is under verification is still decided.
@@ -358,6 +377,10 @@ impl Event {
             | Event::AuctionCleared { .. }
             | Event::LeaseGranted { .. }
             | Event::LeaseStarted { .. }
+            | Event::HoldFunded { .. }
+            | Event::HoldDecided { .. }
+            | Event::HoldOver { .. }
+            | Event::ClaimCostSet { .. }
             | Event::LeaseDraining { .. }
             | Event::LeaseClosed { .. }
             | Event::RoundOpened { .. }
@@ -368,14 +391,19 @@ impl Event {
             | Event::JobSettled { .. }
             | Event::RulesActivated { .. }
             | Event::Resumed { .. } => Audience::Public,
-            Event::TasksClaimed { job, .. }
+            Event::HoldInvoiced { job, .. }
+            | Event::SessionRefilled { job, .. }
+            | Event::SessionLow { job, .. }
+            | Event::TasksClaimed { job, .. }
             | Event::ResultsCommitted { job, .. }
             | Event::ResultRevealed { job, .. }
             | Event::AttemptJudged { job, .. }
             | Event::TaskReopened { job, .. }
             | Event::TaskFinished { job, .. } => Audience::Job(*job),
             Event::RevealsOpened { .. } | Event::Posted { .. } => Audience::Venue,
-            Event::BidRevealed { machine, .. } => Audience::Machine(*machine),
+            Event::HoldDealt { machine, .. }
+            | Event::HoldReleased { machine, .. }
+            | Event::BidRevealed { machine, .. } => Audience::Machine(*machine),
             Event::TopUpRequested { party, .. }
             | Event::TopUpInvoiced { party, .. }
             | Event::TopUpReceived { party, .. }

@@ -5,8 +5,9 @@
 //! ([`Ledger::pend`]) and later posted, in whole or in part, or voided. Reserved money still stands on the
 //! account that it comes from, but cannot be spent again.
 //!
-//! [`Account::Node`] mirrors the outside: debiting it brings money in, crediting it lets money out. All other
-//! accounts are what the venue owes or keeps, and none of them can go below zero, reservations included:
+//! [`Account::Node`] mirrors the outside: debiting it brings money in, crediting it lets money out. [`Account::Holds`]
+//! does the same for payments between others that a provider holds, which the venue never has. All other
+//! accounts are what is owed or kept, and none of them can go below zero, reservations included:
 //!
 //! | what happens | debit | credit |
 //! |---|---|---|
@@ -16,14 +17,16 @@
 //! | the audits resolve | `Earnings` | `Available` |
 //! | a withdrawal (pending until the outcome is known) | `Available` | `Node` |
 //! | its routing fee | `Available` | `Routing` |
+//! | a provider holds a lease's payments | `Holds` | `Held` |
+//! | slices are released, or go back | `Earnings`, `Held` | `Holds` |
 //!
-//! What the Lightning node must hold is [`Ledger::held`]: `Node − Routing`. It always equals
-//! [`Ledger::liabilities`]; [`Ledger::check`] recomputes that from the single accounts.
+//! What the Lightning node must hold is [`Ledger::held`]: `Node − Routing`. [`Ledger::liabilities`] always equals that
+//! and `Holds` together; [`Ledger::check`] recomputes it from the single accounts.
 //!
 //! The two-phase model follows TigerBeetle's (<https://docs.tigerbeetle.com/coding/two-phase-transfers/>).
 
 use crate::{
-    id::{JobId, PartyId, TransferId},
+    id::{JobId, LeaseId, PartyId, TransferId},
     units::Msat,
 };
 use serde::{Deserialize, Serialize};
@@ -52,15 +55,23 @@ pub enum Account {
     Insurance,
     /// Lightning routing fees paid: money that has left the node without reaching a party.
     Routing,
+    /// Lightning payments that providers hold and cannot take yet: an asset account, of money that the venue does not have.
+    Holds,
+    /// What a lease that is funded by a hold can pay: the hold itself and the reserve that the market keeps for it.
+    Held(LeaseId),
 }
 
 impl Account {
     fn party(self) -> Option<PartyId> {
         match self {
             Account::Available(party) | Account::Earnings(party) | Account::Bond(party) => Some(party),
-            Account::Node | Account::Escrow(_) | Account::Fees | Account::Insurance | Account::Routing => {
-                None
-            }
+            Account::Node
+            | Account::Escrow(_)
+            | Account::Fees
+            | Account::Insurance
+            | Account::Routing
+            | Account::Holds
+            | Account::Held(_) => None,
         }
     }
 }
@@ -76,6 +87,8 @@ impl fmt::Display for Account {
             Account::Fees => f.write_str("fees"),
             Account::Insurance => f.write_str("insurance"),
             Account::Routing => f.write_str("routing"),
+            Account::Holds => f.write_str("holds"),
+            Account::Held(lease) => write!(f, "{lease} hold"),
         }
     }
 }
@@ -180,14 +193,14 @@ pub enum LedgerError {
 pub enum LedgerViolation {
     /// What is owed and what routing took is not what came in.
     #[error(
-        "the venue owes {owed_msat} msat and paid {routing_msat} msat for routing, but took in {node_msat} msat"
+        "the venue owes {owed_msat} msat and paid {routing_msat} msat for routing, but took in or saw held {node_msat} msat"
     )]
     Unbalanced {
         /// All liabilities, in msat.
         owed_msat: u128,
         /// The routing account, in msat.
         routing_msat: u128,
-        /// The node account, in msat.
+        /// The node account and what is held elsewhere, in msat.
         node_msat: u128,
     },
     /// More is reserved than there is.
@@ -267,10 +280,11 @@ enum Side {
     Leaves,
 }
 
-/// A debit takes from a liability and adds to the asset account; a credit does the opposite.
+/// A debit takes from a liability and adds to an asset account; a credit does the opposite.
 fn sides(debit: Account, credit: Account) -> [(Account, Side); 2] {
-    let debited = if debit == Account::Node { Side::Arrives } else { Side::Leaves };
-    let credited = if credit == Account::Node { Side::Leaves } else { Side::Arrives };
+    let is_asset = |account| matches!(account, Account::Node | Account::Holds);
+    let debited = if is_asset(debit) { Side::Arrives } else { Side::Leaves };
+    let credited = if is_asset(credit) { Side::Leaves } else { Side::Arrives };
     [(debit, debited), (credit, credited)]
 }
 
@@ -285,6 +299,9 @@ pub struct Ledger {
     parties: Vec<PartyCells>,
     /// Open jobs only: an escrow that is empty again is dropped.
     escrows: BTreeMap<JobId, Cell>,
+    holds: Cell,
+    /// Leases whose hold is not decided: one that is empty again is dropped.
+    held: BTreeMap<LeaseId, Cell>,
     /// Open reservations. Those that were posted or voided are in the journal alone.
     pending: BTreeMap<TransferId, Pending>,
     next_transfer: u64,
@@ -338,8 +355,8 @@ impl Ledger {
     /// Lifts a reservation; nothing moves.
     pub fn void(&mut self, transfer: TransferId) -> Result<Posting, LedgerError> {
         let Pending { debit, credit, amount } = self.release(transfer)?;
-        self.drop_empty_escrow(debit);
-        self.drop_empty_escrow(credit);
+        self.drop_if_empty(debit);
+        self.drop_if_empty(credit);
         self.counts.voided += 1;
         Ok(Posting { transfer, debit, credit, amount, state: PostingState::Voided })
     }
@@ -359,10 +376,11 @@ impl Ledger {
         Msat(self.node.posted).saturating_sub(Msat(self.routing.posted))
     }
 
-    /// All that the venue owes or keeps, in msat: every account but `Node` and `Routing`, added up. Linear in
-    /// the accounts; equal to [`Ledger::held`] unless the ledger is broken.
+    /// All that is owed or kept, in msat: every account but `Node`, `Holds` and `Routing`, added up. Linear in
+    /// the accounts; equal to [`Ledger::held`] and `Holds` together unless the ledger is broken.
     pub fn liabilities(&self) -> u128 {
-        let owed = self.cells().filter(|(account, _)| !matches!(account, Account::Node | Account::Routing));
+        let is_owed = |account| !matches!(account, Account::Node | Account::Holds | Account::Routing);
+        let owed = self.cells().filter(|(account, _)| is_owed(*account));
         owed.map(|(_, cell)| u128::from(cell.posted)).sum()
     }
 
@@ -404,7 +422,7 @@ impl Ledger {
             return Err(LedgerViolation::Reservations { account });
         }
         let (owed_msat, routing_msat) = (self.liabilities(), u128::from(self.routing.posted));
-        let node_msat = u128::from(self.node.posted);
+        let node_msat = u128::from(self.node.posted) + u128::from(self.holds.posted);
         if owed_msat + routing_msat != node_msat {
             return Err(LedgerViolation::Unbalanced { owed_msat, routing_msat, node_msat });
         }
@@ -438,7 +456,9 @@ impl Ledger {
                 (Account::Fees, self.fees),
                 (Account::Insurance, self.insurance),
                 (Account::Routing, self.routing),
+                (Account::Holds, self.holds),
             ])
+            .chain(self.held.iter().map(|(lease, cell)| (Account::Held(*lease), *cell)))
     }
 
     fn cell(&self, account: Account) -> Cell {
@@ -451,6 +471,8 @@ impl Ledger {
             Account::Fees => self.fees,
             Account::Insurance => self.insurance,
             Account::Routing => self.routing,
+            Account::Holds => self.holds,
+            Account::Held(lease) => self.held.get(&lease).copied().unwrap_or_default(),
         }
     }
 
@@ -468,6 +490,8 @@ impl Ledger {
             Account::Fees => &mut self.fees,
             Account::Insurance => &mut self.insurance,
             Account::Routing => &mut self.routing,
+            Account::Holds => &mut self.holds,
+            Account::Held(lease) => self.held.entry(lease).or_default(),
         }
     }
 
@@ -513,8 +537,8 @@ impl Ledger {
                 Side::Leaves => cell.posted -= amount.0,
             }
         }
-        self.drop_empty_escrow(debit);
-        self.drop_empty_escrow(credit);
+        self.drop_if_empty(debit);
+        self.drop_if_empty(credit);
         self.counts.posted += 1;
     }
 
@@ -530,11 +554,21 @@ impl Ledger {
         Ok(pending)
     }
 
-    fn drop_empty_escrow(&mut self, account: Account) {
-        if let Account::Escrow(job) = account
-            && self.escrows.get(&job).is_some_and(|cell| cell.is_empty())
-        {
-            self.escrows.remove(&job);
+    fn drop_if_empty(&mut self, account: Account) {
+        if !self.cell(account).is_empty() {
+            return;
+        }
+        match account {
+            Account::Escrow(job) => drop(self.escrows.remove(&job)),
+            Account::Held(lease) => drop(self.held.remove(&lease)),
+            Account::Node
+            | Account::Available(_)
+            | Account::Earnings(_)
+            | Account::Bond(_)
+            | Account::Fees
+            | Account::Insurance
+            | Account::Routing
+            | Account::Holds => {}
         }
     }
 

@@ -1,8 +1,10 @@
 //! Offers: what a machine sells, at which price, on which terms.
 
 use crate::{
+    funding::HoldTerms,
     name::Name,
     resources::{Attributes, Isolation, MAX_ATTRIBUTES, Resources},
+    sparse::serialize_sparsely,
     units::Rate,
 };
 use serde::{Deserialize, Serialize};
@@ -18,7 +20,7 @@ pub enum OfferRole {
 }
 
 /// The terms of a standing offer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OfferTerms {
     /// What the offer is for.
@@ -38,7 +40,14 @@ pub struct OfferTerms {
     pub attributes: Attributes,
     /// The longest lease that it takes, in milliseconds.
     pub lease_max_ms: u64,
+    /// Whether it takes orders that are paid by holds, and on which terms.
+    #[serde(default)]
+    pub holds: Option<HoldTerms>,
 }
+
+serialize_sparsely!(OfferTerms {
+    role, rate, resources, isolation, region, class, attributes, lease_max_ms, holds
+} but holds when there);
 
 impl OfferTerms {
     /// The first thing that makes the terms unusable, in words.

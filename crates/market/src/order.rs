@@ -1,6 +1,7 @@
 //! Orders and bids: how a buyer asks for capacity and how machines answer.
 
 use crate::{
+    funding::Funding,
     id::{Digest, MachineId, OrderId},
     name::Name,
     resources::{Attributes, Isolation, MAX_ATTRIBUTES, Resources},
@@ -64,7 +65,7 @@ serialize_sparsely!(Needs {
 } but region when there);
 
 /// The terms of an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OrderTerms {
     /// How leases are found.
@@ -73,13 +74,21 @@ pub struct OrderTerms {
     pub slots: u32,
     /// The highest price that is paid; its unit is the unit that offers must be priced in.
     pub ceiling: Rate,
-    /// What is locked in escrow: everything the job may cost, replicas and audits included.
+    /// The most that the job may cost the buyer's balance, replicas and audits included. It is locked in escrow at once,
+    /// unless `funding` says otherwise.
     pub budget_msat: Msat,
     /// What machines must have.
     pub needs: Needs,
     /// The longest that a lease may run, in milliseconds.
     pub lease_max_ms: u64,
+    /// How the job is funded; none when the whole budget is locked at once.
+    #[serde(default)]
+    pub funding: Option<Funding>,
 }
+
+serialize_sparsely!(OrderTerms {
+    kind, slots, ceiling, budget_msat, needs, lease_max_ms, funding
+} but funding when there);
 
 impl OrderTerms {
     /// The most slots of one order.
@@ -109,6 +118,9 @@ impl OrderTerms {
         }
         if u64::from(self.needs.min_reputation_ppm) > PPM {
             return Some("a reputation above 1000000 ppm");
+        }
+        if let Some(flaw) = self.funding.and_then(|funding| funding.flaw(self.budget_msat)) {
+            return Some(flaw);
         }
         match self.kind {
             OrderKind::Ask => None,

@@ -7,7 +7,8 @@
 use crate::{
     engine::state::{JudgedAttempt, LeasePhase, State},
     event::{Event, JobOutcome, PlacedEvent, TaskOutcome, Verdict},
-    id::{Digest, JobId, LeaseId, MachineId, OrderId, PartyId},
+    funding::{Funding, divide},
+    id::{Digest, JobId, LeaseId, MachineId, OrderId, PartyId, PaymentHash},
     job::Verification,
     key::{PublicKey, SecretKey, Signature},
     lease::{CloseReason, Settlement},
@@ -27,7 +28,7 @@ pub const DOMAIN: &str = "gristmill 2026 receipt v1";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiptBody {
-    /// Format version: 2 when it names a demanded bond or what the venue paid, else 1.
+    /// Format version: 3 when it names a session or holds, 2 when it names a demanded bond or what the venue paid, else 1.
     pub v: u32,
     /// The venue.
     pub venue: PublicKey,
@@ -57,8 +58,14 @@ pub struct ReceiptBody {
     pub rules_version: u32,
     /// How it ended.
     pub outcome: JobOutcome,
-    /// What had been locked.
+    /// What the job could cost the buyer's balance, and unless `funding` says otherwise what had been locked.
     pub budget_msat: Msat,
+    /// How it was funded, when not by the whole budget at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub funding: Option<Funding>,
+    /// What a session had taken from the buyer's balance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub funded_msat: Option<Msat>,
     /// What the venue added to it, because it withheld audit links of the job.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub venue_paid_msat: Msat,
@@ -95,6 +102,30 @@ pub struct LeaseReceipt {
     pub reason: CloseReason,
     /// Its books.
     pub books: Settlement,
+    /// The payments that funded it, where a hold did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<HoldReceipt>,
+}
+
+/// A hold on a receipt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HoldReceipt {
+    /// One slice.
+    pub slice_msat: Msat,
+    /// What the provider said that it held; nothing when the buyer did not pay.
+    pub funded_msat: Msat,
+    /// The payment hash of each slice.
+    pub payment_hashes: Vec<PaymentHash>,
+    /// How many of them the provider got the preimages of, from the first on. The others went back to the buyer.
+    pub released: u8,
+}
+
+impl HoldReceipt {
+    /// What went back to the buyer of what was held.
+    pub fn returned_msat(&self) -> Msat {
+        self.funded_msat.saturating_sub(Msat(self.slice_msat.0.saturating_mul(self.released.into())))
+    }
 }
 
 /// A task on a receipt.
@@ -127,7 +158,7 @@ pub struct Receipt {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadReceipt {
     /// A version from the future.
-    #[error("receipt version {0} is not known here; this program reads versions 1 and 2")]
+    #[error("receipt version {0} is not known here; this program reads versions 1 to 3")]
     Version(u32),
     /// Another venue than expected.
     #[error("the receipt is from venue {found}, not from {expected}")]
@@ -170,6 +201,12 @@ impl ReceiptBody {
                 is_audit: lease.is_audit,
                 reason,
                 books: lease.books,
+                hold: lease.hold.as_ref().map(|hold| HoldReceipt {
+                    slice_msat: hold.slice_msat,
+                    funded_msat: hold.funded_msat,
+                    payment_hashes: hold.hashes.clone(),
+                    released: hold.released(),
+                }),
             }
         };
         let tasks = row.tasks.iter().map(|task| TaskReceipt {
@@ -181,7 +218,11 @@ impl ReceiptBody {
         let min_bond_msat = names_bond.then_some(terms.needs.min_bond_msat);
         let venue_paid_msat = state.venue_paid(job);
         ReceiptBody {
-            v: if min_bond_msat.is_none() && is_zero(&venue_paid_msat) { 1 } else { 2 },
+            v: match terms.funding {
+                Some(_) => 3,
+                None if min_bond_msat.is_some() || !is_zero(&venue_paid_msat) => 2,
+                None => 1,
+            },
             venue: state.venue,
             job,
             order: row.order,
@@ -197,6 +238,8 @@ impl ReceiptBody {
             rules_version: state.rules_version,
             outcome,
             budget_msat: terms.budget_msat,
+            funding: terms.funding,
+            funded_msat: matches!(terms.funding, Some(Funding::Session { .. })).then_some(row.funded_msat),
             venue_paid_msat,
             min_bond_msat,
             paid_msat: row.paid_msat,
@@ -239,8 +282,10 @@ impl ReceiptBody {
             }
         }
         let mut paid = 0u128;
+        let mut by_holds = 0u128;
         for lease in &self.leases {
             lease.check(by_lease.remove(&lease.lease).unwrap_or_default())?;
+            by_holds += self.check_hold(lease)?;
             paid += u128::from(lease.books.paid_msat.0) + u128::from(lease.books.compensation_msat.0);
         }
         if let Some(lease) = by_lease.into_keys().next() {
@@ -252,11 +297,35 @@ impl ReceiptBody {
                 self.paid_msat
             )));
         }
-        let locked = u128::from(self.budget_msat.0) + u128::from(self.venue_paid_msat.0);
+        let funded_msat = self.funded_msat.unwrap_or(self.budget_msat);
+        if funded_msat > self.budget_msat {
+            return Err(BadReceipt::Sums("the session took more than the budget".into()));
+        }
+        let locked = u128::from(funded_msat.0) + u128::from(self.venue_paid_msat.0) + by_holds;
         if locked != paid + u128::from(self.refunded_msat.0) {
             return Err(BadReceipt::Sums("what was locked is not what was paid plus what came back".into()));
         }
         Ok(())
+    }
+
+    /// Recomputes how many slices of a lease's hold its pay comes to; the answer is what they are worth, in msat.
+    fn check_hold(&self, lease: &LeaseReceipt) -> Result<u128, BadReceipt> {
+        let Some(hold) = &lease.hold else { return Ok(0) };
+        let wrong = |what: &str| Err(BadReceipt::Sums(format!("{}: {what}", lease.lease)));
+        let Some(rules) = Rules::version(self.rules_version) else {
+            return wrong("the rules that divided its hold are not known here");
+        };
+        let earned = Msat(lease.books.paid_msat.0.saturating_add(lease.books.compensation_msat.0));
+        let slices = hold.payment_hashes.len() as u8;
+        let division = divide(&rules, hold.slice_msat, slices, earned);
+        if division.released != hold.released || division.fee_msat != lease.books.fee_msat {
+            return wrong("the slices released are not what it earned");
+        }
+        let released = u128::from(hold.slice_msat.0) * u128::from(hold.released);
+        if released > u128::from(hold.funded_msat.0) {
+            return wrong("more was released than was held");
+        }
+        Ok(released)
     }
 }
 
@@ -315,7 +384,7 @@ impl Receipt {
     /// without it the receipt proves only that whoever holds the key that it names has signed it.
     pub fn verify(&self, expected: Option<&PublicKey>) -> Result<(), BadReceipt> {
         let body = &self.body;
-        if !(1..=2).contains(&body.v) {
+        if !(1..=3).contains(&body.v) {
             return Err(BadReceipt::Version(body.v));
         }
         if let Some(expected) = expected.filter(|key| **key != body.venue) {

@@ -110,6 +110,12 @@ pub enum Rejection {
         /// How much.
         owed: Msat,
     },
+    /// A preimage of another hash.
+    #[error("a preimage for {lease} does not open its payment hash")]
+    BadPreimage {
+        /// The lease.
+        lease: LeaseId,
+    },
     /// An audit link that does not follow from the anchor.
     #[error("the audit link of {job} does not follow from the chain's anchor")]
     BadLink {
@@ -242,6 +248,15 @@ pub enum Conflict {
     /// Needs a buyer's anchor.
     #[error("needs the buyer's audit anchor, because its results are verified")]
     NeedsAnchor,
+    /// Not funded yet.
+    #[error("is not funded yet: its work begins once the provider holds all payments for it")]
+    NotFunded,
+    /// Not at this point of a hold.
+    #[error("has no hold that waits for this")]
+    NoSuchHold,
+    /// More in flight than allowed.
+    #[error("would have more in flight in holds than it may: wait until some are claimed or cancelled")]
+    InFlight,
     /// Budget too small.
     #[error(
         "has a budget below what one attempt of every task may cost: raise the budget or lower the ceiling"
@@ -279,6 +294,7 @@ impl Rejection {
             Rejection::Fenced { .. } => "fenced",
             Rejection::SealBroken { .. } => "seal_broken",
             Rejection::Batch(_) => "batch",
+            Rejection::BadPreimage { .. } => "bad_preimage",
             Rejection::BadLink { .. } => "bad_link",
             Rejection::VenueOwes { .. } => "venue_owes",
         }

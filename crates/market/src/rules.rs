@@ -41,6 +41,16 @@ pub struct Rules {
     /// Whether a venue that withholds its audit link pays for auditing the batch. Under rules without it the job's budget
     /// pays, whoever withheld.
     pub venue_pays_withheld: bool,
+    /// How long the payments of a hold may take to be invoiced, paid and held before its lease is void, in milliseconds.
+    pub hold_fund_ms: u64,
+    /// How long a provider has to claim or cancel what it holds, once it is told which, in milliseconds.
+    pub hold_claim_ms: u64,
+    /// How much longer than everything planned a payment has to be held, in milliseconds: blocks come when they like.
+    pub hold_margin_ms: u64,
+    /// The most that a party may have in flight in holds, before faults.
+    pub in_flight_cap_msat: Msat,
+    /// How long a session without money waits for more before its job ends, in milliseconds.
+    pub session_grace_ms: u64,
     /// Whether receipts name the bond that the order demanded, so that whoever reads one sees what deterred cheating.
     pub receipts_name_bond: bool,
 }
@@ -63,6 +73,11 @@ const V1: Rules = Rules {
     straggler_min_ms: 2_000,
     attempts_per_lease_max: 4_096,
     match_search_max: 65_536,
+    hold_fund_ms: 180_000,
+    hold_claim_ms: 600_000,
+    hold_margin_ms: 7_200_000,
+    in_flight_cap_msat: Msat(100_000_000_000),
+    session_grace_ms: 300_000,
     venue_pays_withheld: false,
     receipts_name_bond: false,
 };

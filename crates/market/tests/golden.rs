@@ -6,12 +6,14 @@
 
 use market::{
     command::*,
+    funding::{Funding, HoldTerms},
     id::*,
     job::{InputFile, JobSpec, TaskLimits, Verification},
     key::SecretKey,
     log::Head,
     offer::{OfferRole, OfferTerms},
     order::{AuctionPrice, Needs, OrderKind, OrderTerms},
+    preimage::Preimage,
     resources::{Gpus, Isolation, Resources},
     statement::{Payload, Statement},
     units::{Msat, Rate, TimeMs},
@@ -34,6 +36,7 @@ fn offer_terms() -> Box<OfferTerms> {
         class: "rtx-4090".parse().unwrap(),
         attributes: BTreeMap::from([("driver".parse().unwrap(), "560".parse().unwrap())]),
         lease_max_ms: 3_600_000,
+        holds: None,
     })
 }
 
@@ -52,6 +55,7 @@ fn order_terms(kind: OrderKind) -> Box<OrderTerms> {
             min_bond_msat: Msat(1_000),
         },
         lease_max_ms: 60_000,
+        funding: None,
     })
 }
 
@@ -168,7 +172,29 @@ fn commands() -> Vec<Command> {
         all.push(Command::PlaceOrder { terms: order_terms(kind), job: job(verification), audit_anchor });
     }
     all.push(Command::FundVenue { amount_msat: Msat(1) });
+    all.extend(commands_of_funding());
     all
+}
+
+/// What came with sessions and holds.
+fn commands_of_funding() -> Vec<Command> {
+    let lease = LeaseId(1);
+    let funded = |funding| {
+        let terms = OrderTerms { funding: Some(funding), ..*order_terms(OrderKind::Ask) };
+        Command::PlaceOrder { terms: Box::new(terms), job: job(Verification::None), audit_anchor: None }
+    };
+    let holds = Some(HoldTerms { slice_min_msat: Msat(90_000_000) });
+    vec![
+        funded(Funding::Session { prepay_msat: Msat(1_000) }),
+        funded(Funding::Hold { slice_msat: Msat(90_000_000), slices: 8 }),
+        Command::PostOffer { machine: MachineId(1), terms: Box::new(OfferTerms { holds, ..*offer_terms() }) },
+        Command::InvoiceHold { lease, invoices: vec!["lnbcrt1".into(), "lnbcrt2".into()] },
+        Command::HoldFunded { lease },
+        Command::HoldOver { lease },
+        Command::DealHold { lease, hashes: vec![PaymentHash([5; 32]), PaymentHash([6; 32])] },
+        Command::ReleaseHold { lease, preimages: vec![Preimage([7; 32])] },
+        Command::SetClaimCost { amount_msat: Msat(9_000_000) },
+    ]
 }
 
 fn statement(command: Command, nonce: u64) -> Statement {
@@ -205,6 +231,12 @@ fn name(command: &Command) -> &'static str {
         Command::RevealBid { .. } => "reveal_bid",
         Command::StartLease { .. } => "start_lease",
         Command::QuitLease { .. } => "quit_lease",
+        Command::InvoiceHold { .. } => "invoice_hold",
+        Command::HoldFunded { .. } => "hold_funded",
+        Command::HoldOver { .. } => "hold_over",
+        Command::DealHold { .. } => "deal_hold",
+        Command::ReleaseHold { .. } => "release_hold",
+        Command::SetClaimCost { .. } => "set_claim_cost",
         Command::ClaimTasks { .. } => "claim_tasks",
         Command::CommitResults { .. } => "commit_results",
         Command::RevealResults { .. } => "reveal_results",
@@ -223,7 +255,7 @@ fn name(command: &Command) -> &'static str {
     }
 }
 
-const COMMANDS: usize = 35;
+const COMMANDS: usize = 41;
 
 #[test]
 fn every_statement_that_was_ever_signed_is_still_read() {

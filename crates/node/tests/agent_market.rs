@@ -43,6 +43,7 @@ fn policy(msat: u64) -> Policy {
         class: "test".parse().unwrap(),
         attributes: BTreeMap::new(),
         lease_max_ms: 3_600_000,
+        holds: None,
     };
     Policy {
         offers: vec![offer],

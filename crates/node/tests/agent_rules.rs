@@ -296,6 +296,7 @@ fn auction(due: AuctionDue) -> WorkView {
             min_bond_msat: Msat::ZERO,
         },
         lease_max_ms: 1,
+        funding: None,
     };
     let limits = agent_world::spec(Verification::None).limits;
     let auction = WorkAuction { order: OrderId(2), offer: OfferId(1), terms, tasks: 1, limits, due };

@@ -44,6 +44,7 @@ fn view(phase: &str, done: u32, round: Option<u32>) -> JobView {
                 min_bond_msat: Msat::ZERO,
             },
             lease_max_ms: 1,
+            funding: None,
         },
         spec: JobSpec {
             name: "test".into(),

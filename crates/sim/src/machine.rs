@@ -160,6 +160,7 @@ impl Machine {
             class: name("x86-64"),
             attributes: if self.is_focus { Attributes::new() } else { open_to_unchecked() },
             lease_max_ms: 86_400_000,
+            holds: None,
         };
         Policy {
             offers: [Unit::Task, Unit::Fuel, Unit::Ms].map(offer).to_vec(),

@@ -67,11 +67,13 @@ impl Engine {
             }
         }
         if !grants.is_empty() {
+            self.refill(job);
             let attempts = grants.iter().map(|grant| (grant.attempt, grant.task)).collect();
             self.emit(Event::TasksClaimed { lease, job, attempts });
             return Ok(grants);
         }
-        if matches!(halt, Halt::OutOfFunds) && self.end_if_out_of_funds(job) {
+        let is_spent = matches!(halt, Halt::OutOfFunds);
+        if is_spent && (self.refill(job) || self.roll_hold(lease) || self.end_if_out_of_funds(job)) {
             return Ok(grants);
         }
         Err(Rejection::conflict(Entity::Lease(lease), Conflict::NothingToClaim))
@@ -83,6 +85,13 @@ impl Engine {
         let job = self.state.job(row.job);
         let is_ready = job.audits.as_ref().is_none_or(|audits| audits.venue.is_some());
         if !matches!(row.phase, LeasePhase::Running { .. }) || !is_ready {
+            return 0;
+        }
+        if job.is_low
+            && self
+                .price_of_attempt(lease)
+                .is_none_or(|price| self.state.ledger.available(self.purse(lease)) < price)
+        {
             return 0;
         }
         let drawn = job.drawn.get(&row.party).map_or(0, |tasks| tasks.len() as u32);
@@ -181,23 +190,31 @@ impl Engine {
     /// Sets aside what one attempt under this lease can cost; nothing for leases billed by time.
     fn reserve_attempt(&mut self, lease: LeaseId) -> Option<Reserved> {
         let row = self.state.lease(lease);
-        let usage = match row.rate.unit {
-            Unit::Ms => return Some(Reserved(None)),
-            Unit::Task => 1,
-            Unit::Fuel => self.state.job(row.job).spec.limits.fuel,
-        };
-        let amount = row.rate.ceiling(usage).ok()?;
+        let amount = self.price_of_attempt(lease)?;
         if amount == Msat::ZERO {
             return Some(Reserved(None));
         }
-        let (escrow, earnings) = (Account::Escrow(row.job), Account::Earnings(row.party));
-        let posting = self.state.ledger.pend(escrow, earnings, amount).ok()?;
+        let (purse, earnings) = (self.purse(lease), Account::Earnings(row.party));
+        let posting = self.state.ledger.pend(purse, earnings, amount).ok()?;
         self.post_event(posting);
         Some(Reserved(Some(posting.transfer)))
     }
 
+    /// What one attempt under this lease can cost at most; nothing where time is billed.
+    fn price_of_attempt(&self, lease: LeaseId) -> Option<Msat> {
+        let row = self.state.lease(lease);
+        match row.rate.unit {
+            Unit::Ms => Some(Msat::ZERO),
+            Unit::Task => row.rate.ceiling(1).ok(),
+            Unit::Fuel => row.rate.ceiling(self.state.job(row.job).spec.limits.fuel).ok(),
+        }
+    }
+
     /// A job whose escrow cannot pay for another attempt ends once nothing is open that could still free money.
     fn end_if_out_of_funds(&mut self, job: JobId) -> bool {
+        if self.waits_for_money(job) {
+            return false;
+        }
         let leases = self.open_leases_of(job);
         let is_idle = leases.iter().all(|lease| self.state.lease(*lease).open_attempts.is_empty());
         if is_idle && self.state.job(job).is_active() {

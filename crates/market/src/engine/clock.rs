@@ -35,15 +35,15 @@ impl Engine {
         match timer {
             Timer::AuctionWindow(order) => self.auction_window_ends(order),
             Timer::LeaseStart(lease) => {
-                if self.lease_is(lease, |phase| matches!(phase, LeasePhase::Granted { .. })) {
+                let now = self.now();
+                if self.lease_is(
+                    lease,
+                    |phase| matches!(phase, LeasePhase::Granted { start_by } if *start_by <= now),
+                ) {
                     self.drain_lease(lease, CloseReason::NeverStarted);
                 }
             }
-            Timer::LeaseEnd(lease) => {
-                if self.lease_is(lease, |phase| matches!(phase, LeasePhase::Running { .. })) {
-                    self.drain_lease(lease, CloseReason::Expired);
-                }
-            }
+            Timer::LeaseEnd(lease) => self.lease_time_is_up(lease),
             Timer::MachineLost(machine) => self.machine_is_lost_for_good(machine),
             Timer::Attempt(attempt) => self.attempt_times_out(attempt),
             Timer::Links(job, round) => self.links_are_due(job, round),
@@ -51,6 +51,22 @@ impl Engine {
             Timer::Redraw(job) => self.redraw_starved(job),
             Timer::ReplicaWait(job, task) => self.replica_wait_is_over(job, task),
             Timer::Forget(job) => self.forget_job(job),
+            Timer::Extend(lease) => self.extend_lease(lease),
+            Timer::SessionDry(job) => self.session_is_dry(job),
+            Timer::HoldClaim(lease) => self.hold_claim_is_due(lease),
+        }
+    }
+
+    /// A lease whose time was paid for longer meanwhile has another timer.
+    fn lease_time_is_up(&mut self, lease: LeaseId) {
+        self.extend_lease(lease);
+        let now = self.now();
+        let is_up = self.state.leases.get(lease).is_some_and(|row| match row.phase {
+            LeasePhase::Running { started } => now.since(started) >= row.max_ms,
+            LeasePhase::Granted { .. } | LeasePhase::Draining { .. } | LeasePhase::Closed { .. } => false,
+        });
+        if is_up {
+            self.drain_lease(lease, CloseReason::Expired);
         }
     }
 

@@ -29,8 +29,8 @@ pub enum Violation {
     /// The counters of a job are not what its tasks and leases add up to.
     #[error("{0}: its counters are not what its tasks and leases add up to")]
     JobBooks(JobId),
-    /// A settled job has money left in escrow, or a job has paid more than its budget.
-    #[error("{0}: its escrow is not its budget less what it has paid")]
+    /// A settled job has money left in escrow, or a job has paid more than was put in.
+    #[error("{0}: its escrow is not what was put in less what it has paid")]
     Escrow(JobId),
     /// What the venue owes is not collected although there is money, or is kept on the books for nothing.
     #[error("{0}: what the venue has to pay for it is neither paid nor owed")]
@@ -79,8 +79,17 @@ impl Engine {
         {
             return Err(Violation::LeaseBooks(id));
         }
-        if lease.phase.is_held() && lease.rate.unit == Unit::Ms && lease.reserved.is_none() {
+        let is_funded = match &lease.hold {
+            Some(hold) => hold.funded_msat == hold.total_msat(),
+            None => lease.rate.unit != Unit::Ms || lease.reserved.is_some(),
+        };
+        let may_wait = lease.hold.is_some() && matches!(lease.phase, LeasePhase::Granted { .. });
+        if lease.phase.is_held() && !is_funded && !may_wait {
             return Err(Violation::Unfunded(id));
+        }
+        let purse = self.state.ledger.balance(Account::Held(id)).posted;
+        if lease.phase.is_closed() && purse > Msat::ZERO {
+            return Err(Violation::LeaseBooks(id));
         }
         for attempt in &lease.open_attempts {
             let attempt = self.state.attempt(*attempt);
@@ -98,7 +107,11 @@ impl Engine {
         let unfinished = job.tasks.iter().filter(|task| task.outcome.is_none()).count();
         let leases = job.leases.iter().map(|lease| self.state.lease(*lease));
         let (mut open_leases, mut running, mut held, mut paid) = (0, 0, 0, 0u64);
-        for lease in leases {
+        let (mut by_holds, mut kept) = (0u128, 0u128);
+        for (lease_id, lease) in job.leases.iter().zip(leases) {
+            kept += u128::from(self.state.ledger.balance(Account::Held(*lease_id)).posted.0);
+            let hold = lease.hold.as_ref().map(|hold| hold.funded_msat.saturating_sub(hold.returned_msat()));
+            by_holds += u128::from(hold.unwrap_or(Msat::ZERO).0);
             open_leases += u32::from(!lease.phase.is_closed());
             held += u32::from(lease.phase.is_held() && !lease.is_audit);
             paid += lease.books.paid_msat.0 + lease.books.compensation_msat.0;
@@ -122,8 +135,10 @@ impl Engine {
             JobPhase::Settled { refunded_msat, .. } => refunded_msat,
             JobPhase::Active | JobPhase::Ended { .. } => Msat::ZERO,
         };
-        let budget = u128::from(order.terms.budget_msat.0) + u128::from(self.state.venue_paid(id).0);
-        if budget != u128::from(escrow.0) + u128::from(paid) + u128::from(refunded.0) {
+        let funded = u128::from(job.funded_msat.0) + u128::from(self.state.venue_paid(id).0) + by_holds;
+        if funded != u128::from(escrow.0) + kept + u128::from(paid) + u128::from(refunded.0)
+            || job.funded_msat > order.terms.budget_msat
+        {
             return Err(Violation::Escrow(id));
         }
         Ok(())

@@ -2,16 +2,17 @@
 
 use super::{
     Actor, Engine,
-    state::{AttemptPhase, Lease, LeasePhase, Timer},
+    state::{AttemptPhase, HoldPhase, Lease, LeasePhase, Timer},
 };
 use crate::{
     event::{Event, InconclusiveReason, Verdict},
+    funding::{self, Funding},
     id::{LeaseId, OfferId, OrderId},
     lease::{CloseReason, Settlement},
     ledger::Account,
     rejection::{Conflict, Entity, NeedsSigner, Rejection},
     reply::Reply,
-    units::{Rate, Rounding, Unit, mul_div},
+    units::{Msat, Rate, Rounding, Unit, mul_div},
 };
 use std::collections::BTreeSet;
 
@@ -32,16 +33,21 @@ impl Engine {
         let (job, buyer, resources) = (order.job, order.buyer, order.terms.needs.resources.clone());
         let row = self.state.offer(offer);
         let (machine, party, class) = (row.machine, row.party, row.terms.class.clone());
+        let limit_ms = order.terms.lease_max_ms.min(row.terms.lease_max_ms);
+        let by_hold = !is_audit && matches!(order.terms.funding, Some(Funding::Hold { .. }));
         let max_ms = self.funded_ms(order_id, offer, &rate)?;
+        let hold = if by_hold { Some(self.new_hold(order_id, party, max_ms)?) } else { None };
+        let kept = hold.as_ref().map_or(Msat::ZERO, |(_, kept)| *kept);
         let mut reserved = None;
-        if rate.unit == Unit::Ms {
+        if rate.unit == Unit::Ms && !by_hold {
             let amount = rate.ceiling(max_ms).ok().filter(|amount| amount.0 > 0)?;
             let posting =
                 self.state.ledger.pend(Account::Escrow(job), Account::Earnings(party), amount).ok()?;
             self.post_event(posting);
             reserved = Some(posting.transfer);
         }
-        let start_by = self.now().plus(self.rules.claim_grace_ms);
+        let grace_ms = if by_hold { self.rules.hold_fund_ms } else { self.rules.claim_grace_ms };
+        let start_by = self.now().plus(grace_ms);
         let free = self.state.machine(machine).free.minus(&resources);
         let lease = self.state.leases.push(Lease {
             order: order_id,
@@ -54,7 +60,9 @@ impl Engine {
             resources,
             is_audit,
             max_ms,
+            limit_ms,
             reserved,
+            hold: hold.map(|(hold, _)| hold),
             phase: LeasePhase::Granted { start_by },
             open_attempts: BTreeSet::new(),
             books: Settlement::default(),
@@ -77,20 +85,32 @@ impl Engine {
             rate,
             claim_by_ms: start_by,
         });
+        self.begin_hold(lease, kept);
         Some(lease)
     }
 
     /// How long a lease of this offer may last at this rate, in milliseconds. One by time never runs unfunded: all that it
     /// can cost is set aside, and it is no longer than that lasts. `None` when that is too short to be of use.
     pub(super) fn funded_ms(&self, order: OrderId, offer: OfferId, rate: &Rate) -> Option<u64> {
-        let order = self.state.order(order);
-        let max_ms = order.terms.lease_max_ms.min(self.state.offer(offer).terms.lease_max_ms);
+        let (id, order) = (order, self.state.order(order));
+        let row = self.state.offer(offer);
+        let max_ms = order.terms.lease_max_ms.min(row.terms.lease_max_ms);
+        let by_hold = matches!(order.terms.funding, Some(Funding::Hold { .. }));
+        if by_hold && self.new_hold(id, row.party, max_ms).is_none() {
+            return None;
+        }
         if rate.unit != Unit::Ms {
             return Some(max_ms);
         }
-        let escrow = self.state.ledger.available(Account::Escrow(order.job));
+        let funds = match order.terms.funding {
+            Some(Funding::Hold { slice_msat, slices }) => {
+                let kept = funding::reserve(&self.rules, slice_msat, slices).ok()?;
+                slice_msat.times(slices.into()).and_then(|held| held.plus(kept)).ok()?
+            }
+            Some(Funding::Session { .. }) | None => self.state.ledger.available(Account::Escrow(order.job)),
+        };
         let affordable_ms =
-            mul_div(escrow.0, rate.per, rate.msat.0.max(1), Rounding::Down).unwrap_or(u64::MAX);
+            mul_div(funds.0, rate.per, rate.msat.0.max(1), Rounding::Down).unwrap_or(u64::MAX);
         // What is left may pay for a moment only, which would be used up before the first task is done, and then for the
         // next moment, for ever.
         let useful_ms = self.state.job(order.job).mean_task_ms.max(USEFUL_LEASE_MS).min(max_ms);
@@ -103,10 +123,14 @@ impl Engine {
         if !matches!(row.phase, LeasePhase::Granted { .. }) {
             return Err(Rejection::conflict(Entity::Lease(lease), Conflict::Over));
         }
+        if row.hold.as_ref().is_some_and(|hold| hold.phase != HoldPhase::Funded) {
+            return Err(Rejection::conflict(Entity::Lease(lease), Conflict::NotFunded));
+        }
         let (job, until) = (row.job, self.now().plus(row.max_ms));
         let started = self.now();
         self.state.lease_mut(lease).phase = LeasePhase::Running { started };
         self.set_timer(until, Timer::LeaseEnd(lease));
+        self.plan_extension(lease);
         self.emit(Event::LeaseStarted { lease, job });
         self.redraw_starved(job);
         Ok(Reply::Done)

@@ -14,6 +14,8 @@
 //! | `claims` | hand out tasks |
 //! | `results` | commit, reveal, abandon |
 //! | `audits` | anchors, links, seeds, draws of replicas |
+//! | `holds` | payments that a provider holds until the verdict |
+//! | `sessions` | one prepayment after another |
 //! | `dues` | what the venue pays for links that it withheld |
 //! | `verdicts` | what results prove; pay, conviction |
 //! | `settlement` | the books of leases and jobs |
@@ -25,6 +27,7 @@ mod claims;
 mod clock;
 mod dues;
 pub mod explain;
+mod holds;
 mod invariants;
 mod leases;
 mod money;
@@ -32,6 +35,7 @@ mod offers;
 mod orders;
 mod parties;
 mod results;
+mod sessions;
 mod settlement;
 pub mod state;
 mod verdicts;
@@ -215,6 +219,9 @@ impl Engine {
             }
             Command::StartLease { lease } => self.start_lease(actor, *lease),
             Command::QuitLease { lease } => self.quit_lease(actor, *lease),
+            Command::InvoiceHold { lease, invoices } => self.invoice_hold(actor, *lease, invoices),
+            Command::HoldFunded { lease } => self.hold_funded(actor, *lease),
+            Command::HoldOver { lease } => self.hold_over(actor, *lease),
             Command::ClaimTasks { claims } => self.claim_tasks(actor, claims),
             Command::CommitResults { commits } => self.commit_results(actor, commits),
             Command::RevealResults { reveals } => self.reveal_results(actor, reveals),
@@ -239,6 +246,9 @@ impl Engine {
             }
             Command::AnchorAudits { job, anchor } => self.anchor_audits(*job, *anchor),
             Command::RevealVenueLink(link) => self.reveal_venue_link(link),
+            Command::DealHold { lease, hashes } => self.deal_hold(*lease, hashes),
+            Command::ReleaseHold { lease, preimages } => self.release_hold(*lease, preimages),
+            Command::SetClaimCost { amount_msat } => self.set_claim_cost(*amount_msat),
             Command::Verdict { attempt, .. } => self.venue_verdict(*attempt),
             Command::Liveness { lost, back } => self.liveness(lost, back),
             Command::Resume => self.resume(),

@@ -77,6 +77,7 @@ impl Engine {
                 self.transfer(Account::Node, Account::Available(party), amount_msat)?;
                 self.state.topups.remove(topup);
                 self.emit(Event::TopUpReceived { topup, party, amount_msat });
+                self.refill_sessions_of(party);
             }
         }
         if !was_expired {

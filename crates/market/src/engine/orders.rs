@@ -7,6 +7,7 @@ use super::{
 use crate::{
     effect::Effect,
     event::{Event, JobOutcome},
+    funding::Funding,
     id::{Digest, JobId, LeaseId, OfferId, OrderId, PartyId},
     job::{JobSpec, Verification},
     ledger::Account,
@@ -46,7 +47,12 @@ impl Engine {
         if is_verified {
             self.check_venue_paid()?;
         }
-        self.transfer(Account::Available(buyer), Account::Escrow(job), terms.budget_msat)?;
+        self.check_holds(terms, spec.limits.timeout_ms)?;
+        let funded_msat = Self::first_funds(terms.funding, terms.budget_msat);
+        self.transfer(Account::Available(buyer), Account::Escrow(job), funded_msat)?;
+        if let Some(Funding::Session { .. }) = terms.funding {
+            self.state.sessions.insert(job);
+        }
         self.state.orders.push(Order {
             job,
             buyer,
@@ -54,7 +60,7 @@ impl Engine {
             phase: OrderPhase::Open,
             held_slots: 0,
         });
-        self.state.jobs.push(self.new_job(order, buyer, spec, audits));
+        self.state.jobs.push(self.new_job(order, buyer, spec, audits, funded_msat));
         let mut public_terms = terms.clone();
         public_terms.budget_msat = Msat::ZERO;
         let (name, tasks) = (spec.name.clone(), spec.tasks);
@@ -76,7 +82,14 @@ impl Engine {
         Ok(Reply::Order { order, job, leases: self.state.job(job).leases.clone() })
     }
 
-    fn new_job(&self, order: OrderId, buyer: PartyId, spec: &JobSpec, audits: Option<Audits>) -> Job {
+    fn new_job(
+        &self,
+        order: OrderId,
+        buyer: PartyId,
+        spec: &JobSpec,
+        audits: Option<Audits>,
+        funded_msat: Msat,
+    ) -> Job {
         Job {
             order,
             buyer,
@@ -94,6 +107,8 @@ impl Engine {
             open_leases: 0,
             avoid: BTreeSet::new(),
             paid_msat: Msat::ZERO,
+            funded_msat,
+            is_low: false,
             mean_task_ms: 0,
             audits,
         }
@@ -132,6 +147,7 @@ impl Engine {
         }
         let best = self.best_offers(order, free as usize);
         if best.is_empty() {
+            self.refill(self.state.order(order).job);
             return self.end_if_unfunded(order);
         }
         for (_, offer) in best {
@@ -187,13 +203,16 @@ impl Engine {
     /// time, and nothing is open that could still free money.
     fn end_if_unfunded(&mut self, order: OrderId) {
         let row = self.state.order(order);
-        let (job, unit) = (row.job, row.terms.ceiling.unit);
+        let job = row.job;
+        let needs_funds =
+            row.terms.ceiling.unit == Unit::Ms || matches!(row.terms.funding, Some(Funding::Hold { .. }));
         let has_lease = self.open_leases_of(job).into_iter().any(|lease| {
             let row = self.state.lease(lease);
             row.phase.is_held() || !row.open_attempts.is_empty()
         });
-        if unit == Unit::Ms
+        if needs_funds
             && !has_lease
+            && !self.waits_for_money(job)
             && self.offers_by_price(order).any(|offer| self.offer_can_serve(order, offer))
         {
             self.end_job(job, JobOutcome::OutOfFunds);
@@ -234,8 +253,12 @@ impl Engine {
     }
 }
 
-/// What one attempt of every task, with its replicas, may cost; for leases billed by time, every slot for its longest.
+/// What one attempt of every task, with its replicas, may cost; for leases billed by time, every slot for its longest. Where
+/// holds pay for the work, the budget is a reserve, which is checked with them.
 fn smallest_budget(terms: &OrderTerms, spec: &JobSpec) -> Result<Msat, Rejection> {
+    if let Some(Funding::Hold { .. }) = terms.funding {
+        return Ok(Msat::ZERO);
+    }
     let copies = match &spec.verification {
         Verification::None | Verification::Audit { .. } => 1,
         Verification::Replicas { k, .. } => u64::from(*k),

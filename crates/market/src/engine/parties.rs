@@ -13,6 +13,7 @@ use crate::{
     rejection::{Conflict, Entity, NeedsSigner, Rejection},
     reply::Reply,
     resources::Resources,
+    units::Msat,
 };
 use std::collections::BTreeSet;
 
@@ -23,8 +24,15 @@ impl Engine {
         };
         self.check_key_is_new(&key)?;
         check_label(label)?;
-        let row =
-            Party { key, label: label.to_owned(), is_operators: false, open_leases: 0, open_payments: 0 };
+        let row = Party {
+            key,
+            label: label.to_owned(),
+            is_operators: false,
+            open_leases: 0,
+            open_payments: 0,
+            in_flight_msat: Msat::ZERO,
+            hold_faults: 0,
+        };
         let party = self.state.parties.push(row);
         self.state.keys.insert(key, KeyOwner::Party(party));
         self.emit(Event::PartyRegistered { party, key, label: label.to_owned() });

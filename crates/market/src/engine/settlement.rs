@@ -36,10 +36,12 @@ impl Engine {
             return;
         }
         row.phase = JobPhase::Ended { outcome };
+        row.is_low = false;
         row.again.clear();
         row.starved.clear();
         row.drawn.clear();
         let order = row.order;
+        self.state.sessions.remove(&job);
         self.change_order(order, |row| row.phase = OrderPhase::Closed);
         self.emit(Event::JobEnded { job, outcome });
         if outcome == JobOutcome::Cancelled {
@@ -160,23 +162,31 @@ impl Engine {
     /// What was withheld goes to the provider, less the operator's fee, or back to the escrow of a cheated buyer.
     fn pay_out(&mut self, lease: LeaseId, reason: CloseReason) {
         let row = self.state.lease(lease);
+        if row.hold.is_some() {
+            return self.settle_hold(lease, reason);
+        }
         let (job, party, books) = (row.job, row.party, row.books);
         let earned = Msat(books.paid_msat.0 + books.compensation_msat.0);
         let earnings = Account::Earnings(party);
         if reason == CloseReason::Cheated {
-            self.transfer_own(earnings, Account::Escrow(job), earned);
-            let job = self.state.job_mut(job);
-            job.paid_msat = job.paid_msat.saturating_sub(earned);
-            let books = &mut self.state.lease_mut(lease).books;
-            (books.clawed_back_msat, books.paid_msat, books.compensation_msat) =
-                (earned, Msat::ZERO, Msat::ZERO);
-            return;
+            return self.claw_back(lease, Account::Escrow(job), earned);
         }
         let fee = self.fee_of(earned);
         self.transfer_own(earnings, Account::Fees, fee);
         self.collect_dues();
         self.transfer_own(earnings, Account::Available(party), earned.saturating_sub(fee));
         self.state.lease_mut(lease).books.fee_msat = fee;
+    }
+
+    /// What a proven cheat had earned goes back to where it came from.
+    pub(super) fn claw_back(&mut self, lease: LeaseId, to: Account, earned: Msat) {
+        let row = self.state.lease(lease);
+        let (job, party) = (row.job, row.party);
+        self.transfer_own(Account::Earnings(party), to, earned);
+        let job = self.state.job_mut(job);
+        job.paid_msat = job.paid_msat.saturating_sub(earned);
+        let books = &mut self.state.lease_mut(lease).books;
+        (books.clawed_back_msat, books.paid_msat, books.compensation_msat) = (earned, Msat::ZERO, Msat::ZERO);
     }
 
     /// The operator's fee, rounded down: the remainder stays with the provider.

@@ -1,9 +1,11 @@
 //! The state of a venue. Only the engine changes it; everybody may read it. Each state of a thing carries only the data
 //! that this state has.
 
+mod hold;
 mod recent;
 mod work;
 
+pub use hold::{Hold, HoldPhase};
 pub use recent::Recent;
 pub use work::{
     Attempt, AttemptPhase, Audits, Job, JobPhase, JudgedAttempt, KnownLink, Lease, LeasePhase, Round, Task,
@@ -83,6 +85,10 @@ pub struct State {
     pub venue_debts: VecDeque<VenueDebt>,
     /// What the venue paid into the escrow of jobs for audit links that it withheld.
     pub venue_paid_msat: BTreeMap<JobId, Msat>,
+    /// Jobs funded by sessions that still take work.
+    pub sessions: BTreeSet<JobId>,
+    /// What claiming one payment on the chain costs these days, by the venue's word.
+    pub claim_cost_msat: Msat,
 }
 
 /// What the venue still owes for one audit link that it withheld.
@@ -120,6 +126,10 @@ pub struct Party {
     pub open_leases: u32,
     /// Its top-ups and withdrawals that are not settled.
     pub open_payments: u32,
+    /// What hangs in holds that it pays or holds, of leases whose hold is not over.
+    pub in_flight_msat: Msat,
+    /// How often it neither claimed nor cancelled a hold in time. Each time halves what it may have in flight.
+    pub hold_faults: u32,
 }
 
 /// A computer.
@@ -294,6 +304,12 @@ pub enum Timer {
     ReplicaWait(JobId, u32),
     /// A settled job, its order and its leases can be forgotten.
     Forget(JobId),
+    /// A running lease of a session has used up three quarters of what pays for it.
+    Extend(LeaseId),
+    /// A session has been without money for too long.
+    SessionDry(JobId),
+    /// A provider has not said that nothing is held for a lease any more.
+    HoldClaim(LeaseId),
 }
 
 /// The state refers to a thing that is not there: a bug, and no reason to go on with other people's money.
@@ -362,6 +378,8 @@ impl State {
             timers: BTreeSet::new(),
             venue_debts: VecDeque::new(),
             venue_paid_msat: BTreeMap::new(),
+            sessions: BTreeSet::new(),
+            claim_cost_msat: Msat::ZERO,
         }
     }
 

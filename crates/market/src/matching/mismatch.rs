@@ -2,11 +2,12 @@
 
 use super::price::{PriceText, is_within};
 use crate::{
+    funding::{Funding, HoldTerms},
     name::Name,
     offer::{OfferRole, OfferTerms},
     order::{Needs, OrderTerms},
     resources::{Isolation, ResourceKind, Resources},
-    units::{Rate, Unit},
+    units::{Msat, Rate, Unit},
 };
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,8 @@ pub struct Wanted<'a> {
     pub ceiling: &'a Rate,
     /// How long the lease may run, in milliseconds.
     pub lease_ms: u64,
+    /// The slices in which the lease is paid, when it is paid by a hold.
+    pub slice_msat: Option<Msat>,
 }
 
 impl<'a> Wanted<'a> {
@@ -31,12 +34,17 @@ impl<'a> Wanted<'a> {
             needs: &order.needs,
             ceiling: &order.ceiling,
             lease_ms: order.lease_max_ms,
+            slice_msat: match order.funding {
+                Some(Funding::Hold { slice_msat, .. }) => Some(slice_msat),
+                Some(Funding::Session { .. }) | None => None,
+            },
         }
     }
 
     /// What an order wants of validators.
     pub fn audit(order: &'a OrderTerms) -> Wanted<'a> {
-        Wanted { role: OfferRole::Audit, ..Wanted::work(order) }
+        // Replicas are paid out of the budget, whatever pays the work.
+        Wanted { role: OfferRole::Audit, slice_msat: None, ..Wanted::work(order) }
     }
 
     /// The first thing that stands between the terms and what is wanted; `None` when they match.
@@ -67,6 +75,10 @@ impl<'a> Wanted<'a> {
         }
         if terms.lease_max_ms < self.lease_ms {
             return Some(Mismatch::Lease { has_ms: terms.lease_max_ms, needs_ms: self.lease_ms });
+        }
+        let is_held = |slice_msat| terms.holds.is_some_and(|holds| slice_msat >= holds.slice_min_msat);
+        if let Some(slice_msat) = self.slice_msat.filter(|slice| !is_held(*slice)) {
+            return Some(Mismatch::Hold { takes: terms.holds, slice_msat });
         }
         let asks_too_much = !is_within(&terms.rate, self.ceiling);
         asks_too_much.then_some(Mismatch::Price { asks: terms.rate, pays: *self.ceiling })
@@ -143,6 +155,14 @@ pub enum Mismatch {
         /// The order's, in milliseconds.
         needs_ms: u64,
     },
+    /// It takes no holds, or none in slices so small.
+    #[error("{}, the order pays in slices of {slice_msat}", match takes { Some(holds) => format!("holds slices of {} or more", holds.slice_min_msat), None => "takes no holds".to_owned() })]
+    Hold {
+        /// The holds that it takes.
+        takes: Option<HoldTerms>,
+        /// The order's slices.
+        slice_msat: Msat,
+    },
     /// It asks more than the order pays.
     #[error("asks {}, the order pays at most {}", PriceText(asks), PriceText(pays))]
     Price {
@@ -174,6 +194,7 @@ impl Mismatch {
             Mismatch::Region { .. } => "region",
             Mismatch::Attribute { .. } => "attribute",
             Mismatch::Lease { .. } => "lease",
+            Mismatch::Hold { .. } => "hold",
             Mismatch::Price { .. } => "price",
         }
     }

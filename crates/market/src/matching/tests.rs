@@ -21,6 +21,7 @@ fn terms(msat: u64) -> OfferTerms {
         class: name("pc"),
         attributes: Attributes::new(),
         lease_max_ms: 3_600_000,
+        holds: None,
     }
 }
 
@@ -38,7 +39,7 @@ fn needs() -> Needs {
 const CEILING: Rate = Rate { msat: Msat(1_000), per: 1, unit: Unit::Task };
 
 fn wanted(needs: &Needs) -> Wanted<'_> {
-    Wanted { role: OfferRole::Work, needs, ceiling: &CEILING, lease_ms: 60_000 }
+    Wanted { role: OfferRole::Work, needs, ceiling: &CEILING, lease_ms: 60_000, slice_msat: None }
 }
 
 fn gpus(model: &str, count: u32) -> Option<Gpus> {
@@ -73,7 +74,7 @@ prop_compose! {
         attributes in any_attributes(),
         lease_max_ms in 1..4u64,
     ) -> OfferTerms {
-        OfferTerms { role, rate, resources, isolation, region: name(region), class: name("pc"), attributes, lease_max_ms }
+        OfferTerms { role, rate, resources, isolation, region: name(region), class: name("pc"), attributes, lease_max_ms, holds: None }
     }
 }
 
@@ -105,7 +106,7 @@ proptest! {
         for (id, (terms, _)) in offers.iter().enumerate().filter(|(_, (_, stays))| !stays) {
             index.remove(OfferId(id as u64), terms);
         }
-        let wanted = Wanted { role, needs: &needs, ceiling: &ceiling, lease_ms };
+        let wanted = Wanted { role, needs: &needs, ceiling: &ceiling, lease_ms, slice_msat: None };
         let mut expected: Vec<(u128, OfferId)> = (0..).map(OfferId).zip(&offers)
             .filter(|(_, (terms, stays))| *stays && wanted.mismatch(terms).is_none())
             .map(|(id, (terms, _))| (price_key(&terms.rate), id))

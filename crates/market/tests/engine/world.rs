@@ -9,7 +9,7 @@ use market::{
     effect::Effect,
     engine::{
         Applied, Engine,
-        state::{AttemptPhase, LeasePhase},
+        state::{AttemptPhase, HoldPhase, LeasePhase},
     },
     event::Event,
     id::{AttemptId, Digest, JobId, LeaseId, MachineId, OfferId, PartyId},
@@ -18,6 +18,7 @@ use market::{
     ledger::Account,
     offer::{OfferRole, OfferTerms},
     order::{Needs, OrderKind, OrderTerms},
+    preimage::Preimage,
     rejection::Rejection,
     reply::{Item, Reply},
     resources::{Isolation, Resources},
@@ -79,6 +80,7 @@ pub fn offer_terms(role: OfferRole, rate: Rate) -> OfferTerms {
         class: "x86-64".parse().unwrap(),
         attributes: BTreeMap::new(),
         lease_max_ms: 86_400_000,
+        holds: None,
     }
 }
 
@@ -97,6 +99,7 @@ pub fn order_terms(slots: u32, ceiling: Rate, budget_msat: Msat) -> OrderTerms {
             min_bond_msat: Msat::ZERO,
         },
         lease_max_ms: 3_600_000,
+        funding: None,
     }
 }
 
@@ -120,6 +123,11 @@ pub fn job(tasks: u32, verification: Verification) -> JobSpec {
 
 pub fn result(answer: u8) -> TaskResult {
     TaskResult { exit: Exit::Code(0), output: Digest([answer; 32]), fuel: 500_000 }
+}
+
+/// What opens a slice of a lease's hold in these tests.
+pub fn preimage(lease: LeaseId, slice: u8) -> Preimage {
+    Preimage(Digest::of_parts("test slice", &[&lease.0.to_le_bytes(), &[slice]]).0)
 }
 
 impl World {
@@ -181,6 +189,14 @@ impl World {
                 if self.buyer_answers {
                     self.reveal_buyer_link(*job, *round).unwrap();
                 }
+            }
+            Effect::DealHold { lease, slices } => {
+                let hashes = (0..*slices).map(|slice| preimage(*lease, slice).payment_hash()).collect();
+                self.as_venue(Command::DealHold { lease: *lease, hashes });
+            }
+            Effect::ReleaseHold { lease, slices } => {
+                let preimages = (0..*slices).map(|slice| preimage(*lease, slice)).collect();
+                self.as_venue(Command::ReleaseHold { lease: *lease, preimages });
             }
             Effect::CreateInvoice { .. } | Effect::PayInvoice { .. } => {}
         }
@@ -275,10 +291,12 @@ impl World {
         leases.copied().collect()
     }
 
-    /// Starts every lease of a provider that waits for it.
+    /// Starts every lease of a provider that waits for it and is funded.
     pub fn start(&mut self, provider: &Provider) {
         for lease in self.leases_of(provider) {
-            if matches!(self.engine.state().lease(lease).phase, LeasePhase::Granted { .. }) {
+            let row = self.engine.state().lease(lease);
+            let is_funded = row.hold.as_ref().is_none_or(|hold| hold.phase == HoldPhase::Funded);
+            if is_funded && matches!(row.phase, LeasePhase::Granted { .. }) {
                 self.apply(provider.machine_key.public(), Command::StartLease { lease }).unwrap();
             }
         }

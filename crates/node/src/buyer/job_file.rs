@@ -407,6 +407,7 @@ impl JobFile {
                 min_bond_msat: needs.min_bond.0,
             },
             lease_max_ms: self.lease_max.0,
+            funding: None,
         };
         if let Some(flaw) = terms.flaw() {
             return Err(JobFileError::Flaw(flaw.to_owned()));

@@ -262,6 +262,7 @@ impl ProvideConfig {
             class: class.clone(),
             attributes: attributes.clone(),
             lease_max_ms: self.lease_max.0,
+            holds: None,
         });
         let offers: Vec<OfferTerms> = offers.collect();
         if let Some(flaw) = offers.iter().find_map(OfferTerms::flaw) {

@@ -203,6 +203,7 @@ pub(crate) fn job(folder: &Path, tasks: u32, verification: Verification) -> Prep
             min_bond_msat: Msat::ZERO,
         },
         lease_max_ms: 600_000,
+        funding: None,
     };
     PreparedJob { spec, terms, blobs: BTreeMap::from([(module, file)]) }
 }

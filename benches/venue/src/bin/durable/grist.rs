@@ -278,6 +278,7 @@ fn offer_terms() -> anyhow::Result<OfferTerms> {
         class: "x86-64".parse()?,
         attributes: Attributes::new(),
         lease_max_ms: 86_400_000,
+        holds: None,
     })
 }
 

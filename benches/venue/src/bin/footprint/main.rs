@@ -110,6 +110,7 @@ fn terms(machine: MachineId, nth: u64, offer: u64) -> anyhow::Result<OfferTerms>
         class: "x86-64-v3".parse()?,
         attributes: Attributes::new(),
         lease_max_ms: 86_400_000,
+        holds: None,
     })
 }
 

@@ -39,6 +39,8 @@ fn party(state: &mut State) -> PartyId {
         is_operators: false,
         open_leases: 0,
         open_payments: 0,
+        in_flight_msat: Msat::ZERO,
+        hold_faults: 0,
     })
 }
 
@@ -69,6 +71,7 @@ fn offer(state: &mut State, msat: u64) -> OfferId {
         class: "pc".parse().unwrap(),
         attributes: Attributes::new(),
         lease_max_ms: 3_600_000,
+        holds: None,
     };
     state.offers.push(Offer { machine, party: owner, terms: terms.into() })
 }
@@ -93,6 +96,7 @@ fn order_terms() -> OrderTerms {
             min_bond_msat: Msat::ZERO,
         },
         lease_max_ms: 60_000,
+        funding: None,
     }
 }
 
@@ -133,6 +137,8 @@ fn order(state: &mut State, terms: OrderTerms) -> OrderId {
         open_leases: 0,
         avoid: BTreeSet::new(),
         paid_msat: Msat::ZERO,
+        funded_msat: Msat::ZERO,
+        is_low: false,
         mean_task_ms: 0,
         audits: None,
     };
@@ -153,7 +159,9 @@ fn lease(state: &mut State, order: OrderId, offer: OfferId) -> LeaseId {
         resources: resources(1_000),
         is_audit: false,
         max_ms: 60_000,
+        limit_ms: 60_000,
         reserved: None,
+        hold: None,
         phase: LeasePhase::Running { started: TimeMs(0) },
         open_attempts: BTreeSet::new(),
         books: Settlement::default(),

@@ -1,6 +1,6 @@
 //! Work in progress: jobs, their tasks, the attempts at them, leases and audit rounds.
 
-use super::missing;
+use super::{Hold, missing};
 use crate::{
     event::{JobOutcome, TaskOutcome, Verdict},
     id::{AttemptId, Digest, JobId, LeaseId, MachineId, OrderId, PartyId, TransferId},
@@ -47,8 +47,12 @@ pub struct Job {
     pub open_leases: u32,
     /// Machines that failed this job (lost, quit, never started, cheated): they get no further lease of it.
     pub avoid: BTreeSet<MachineId>,
-    /// What was paid out of its escrow so far.
+    /// What was paid for it so far, out of its escrow or by holds.
     pub paid_msat: Msat,
+    /// What the buyer's balance has put into its escrow so far: the whole budget, unless it is a session.
+    pub funded_msat: Msat,
+    /// Whether a session could not be refilled when it ran low.
+    pub is_low: bool,
     /// Running mean of the time from claim to commit, in milliseconds.
     pub mean_task_ms: u64,
     /// Audit rounds; jobs that are not verified have none.
@@ -247,10 +251,14 @@ pub struct Lease {
     pub resources: Resources,
     /// Whether it runs replicas only.
     pub is_audit: bool,
-    /// The longest that it may run, in milliseconds.
+    /// The longest that it may run on the money that it has, in milliseconds.
     pub max_ms: u64,
+    /// The longest that it may run at all, in milliseconds.
+    pub limit_ms: u64,
     /// For leases billed by time: what they can cost at most, set aside.
     pub reserved: Option<TransferId>,
+    /// The payments that fund it, where they wait with the provider.
+    pub hold: Option<Hold>,
     /// How far it is.
     pub phase: LeasePhase,
     /// Attempts without a verdict.

@@ -64,6 +64,7 @@ structs! {
     OfferTerms {
         role: OfferRole, rate: Rate, resources: Resources, isolation: Isolation, region: Name, class: Name,
         attributes: Attributes, lease_max_ms: u64,
+        holds: None,
     }
     OfferView {
         offer: OfferId, machine: MachineId, machine_label: String, party: PartyId, party_label: String,
@@ -79,6 +80,7 @@ structs! {
     }
     OrderTerms {
         kind: OrderKind, slots: u32, ceiling: Rate, budget_msat: Msat, needs: Needs, lease_max_ms: u64,
+        funding: None,
     }
     TaskLimits { memory_mib: u64, output_bytes: u64, fuel: u64, timeout_ms: u64 }
     InputFile { path: String, blob: Digest, bytes: u64 }
