@@ -5,7 +5,9 @@
 
 mod work;
 
-pub use work::{AuctionDue, WorkAttempt, WorkAuction, WorkDue, WorkLease, WorkLeasePhase, WorkView};
+pub use work::{
+    AuctionDue, HoldDue, WorkAttempt, WorkAuction, WorkDue, WorkHold, WorkLease, WorkLeasePhase, WorkView,
+};
 
 use market::{
     event::{JobOutcome, TaskOutcome},
@@ -267,6 +269,31 @@ pub struct JobView {
     pub leases: Vec<LeaseView>,
     /// The number of the round whose link is expected from the buyer.
     pub round_waiting_for_buyer: Option<u32>,
+    /// The payments that fund its leases, where holds do.
+    #[serde(default)]
+    pub holds: Vec<HoldView>,
+    /// What a session needs before it goes on, when it has run low and the buyer's balance is empty.
+    #[serde(default)]
+    pub session_needs_msat: Option<Msat>,
+}
+
+/// The payments that fund a lease, as its buyer sees them. See [`market::funding`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldView {
+    /// The lease.
+    pub lease: LeaseId,
+    /// What each invoice has to ask for.
+    pub slice_msat: Msat,
+    /// The payment hash that each has to be on.
+    pub payment_hashes: Vec<PaymentHash>,
+    /// The invoices that wait to be paid; none before they are there, and none afterwards.
+    pub invoices: Vec<String>,
+    /// How long payments may be held at least.
+    pub until_ms: TimeMs,
+    /// `asked`, `dealt`, `invoiced`, `funded`, `decided`, `released` or `over`.
+    pub phase: String,
+    /// How many slices were earned.
+    pub released: u8,
 }
 
 /// A task (`GET /v1/jobs/{job}/tasks`).

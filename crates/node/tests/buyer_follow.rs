@@ -73,6 +73,8 @@ fn view(phase: &str, done: u32, round: Option<u32>) -> JobView {
         venue_paid_msat: Msat::ZERO,
         leases: Vec::new(),
         round_waiting_for_buyer: round,
+        holds: Vec::new(),
+        session_needs_msat: None,
     }
 }
 

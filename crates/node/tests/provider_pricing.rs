@@ -53,6 +53,7 @@ fn offer_of(party: u64, rate: Rate) -> OfferView {
         class: "x".parse().unwrap(),
         attributes: Default::default(),
         lease_max_ms: 1,
+        holds: None,
     };
     OfferView {
         offer: OfferId(party),

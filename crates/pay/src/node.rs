@@ -1,13 +1,12 @@
 //! What the market needs from a Lightning node.
 
-use bitcoin_hashes::{Hash, sha256};
-use data_encoding::HEXLOWER;
+pub use market::preimage::Preimage;
 use market::{
     id::PaymentHash,
     units::{Msat, TimeMs},
 };
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::{borrow::Cow, fmt, pin::Pin};
+use serde::{Deserialize, Serialize};
+use std::{fmt, pin::Pin};
 
 /// What the methods of [`LightningNode`] return; boxed, so that a node can be used as `Arc<dyn LightningNode>`.
 pub type NodeFuture<'a, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
@@ -56,37 +55,6 @@ pub trait LightningNode: Send + Sync {
         after: EventCursor,
         limit: usize,
     ) -> NodeFuture<'_, Vec<(EventCursor, NodeEvent)>, Unavailable>;
-}
-
-/// The secret whose SHA-256 is a payment hash. Knowing it proves the payment, so it does not print itself.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Preimage(pub [u8; 32]);
-
-impl Preimage {
-    /// The payment hash that this preimage opens.
-    pub fn payment_hash(&self) -> PaymentHash {
-        PaymentHash(sha256::Hash::hash(&self.0).to_byte_array())
-    }
-}
-
-impl fmt::Debug for Preimage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Preimage(of {})", self.payment_hash())
-    }
-}
-
-impl Serialize for Preimage {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&HEXLOWER.encode(&self.0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Preimage {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Preimage, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        let bytes = HEXLOWER.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
-        bytes.map(Preimage).ok_or_else(|| de::Error::custom("a preimage is 64 lower-case hex digits"))
-    }
 }
 
 /// Which bitcoin network an invoice or a node belongs to.

@@ -63,6 +63,7 @@ pub(crate) fn order_terms(plan: &JobPlan) -> OrderTerms {
             min_bond_msat: BOND,
         },
         lease_max_ms: plan.lease_max_ms,
+        funding: None,
     }
 }
 

@@ -133,6 +133,7 @@ fn policy(player: &Player, sandbox: &ProcessSandbox) -> Policy {
         class: name(player.class),
         attributes: BTreeMap::new(),
         lease_max_ms: 86_400_000,
+        holds: None,
     };
     Policy {
         offers: vec![offer],

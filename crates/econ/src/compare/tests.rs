@@ -217,6 +217,7 @@ fn an_offer_of_the_market_is_compared_if_it_is_priced_by_time() {
         class: "any".parse().unwrap(),
         attributes: Attributes::default(),
         lease_max_ms: 1,
+        holds: None,
     };
     let as_of = "2026-11-20".parse().unwrap();
     let read = |rate| LiveOffer::new("market.example", "offer-7", &terms(rate), as_of);

@@ -138,8 +138,7 @@ fn terms() -> market::order::OrderTerms {
     serde_json::from_str(
         r#"{"kind":"ask","slots":1,"ceiling":{"msat":1,"per":1,"unit":"task"},"budget_msat":1,"needs":{"resources":{"cpu_milli":1000,"memory_mib":64},"isolation":"wasm"},"lease_max_ms":1}"#,
     )
-    .unwrap(),
-    funding: None,
+    .unwrap()
 }
 
 #[test]

@@ -94,7 +94,8 @@ impl Engine {
     pub(super) fn begin_hold(&mut self, lease: LeaseId, kept: Msat) {
         let row = self.state.lease(lease);
         let Some(hold) = &row.hold else { return };
-        let (job, slices) = (row.job, hold.slices);
+        let (job, machine, slices) = (row.job, row.machine, hold.slices);
+        self.state.open_holds.insert((machine, lease));
         self.transfer_own(Account::Escrow(job), Account::Held(lease), kept);
         self.change_in_flight(lease, |in_flight, total| Msat(in_flight.0.saturating_add(total.0)));
         self.effect(Effect::DealHold { lease, slices });
@@ -278,12 +279,20 @@ impl Engine {
     }
 
     fn end_hold(&mut self, lease: LeaseId, in_time: bool) {
-        self.change_in_flight(lease, Msat::saturating_sub);
+        self.forget_hold(lease);
         let row = self.state.lease(lease);
         let (job, party) = (row.job, row.party);
         let released = row.hold.as_ref().map_or(0, Hold::released);
         self.change_hold(lease, |hold| hold.phase = HoldPhase::Over { released, in_time });
         self.emit(Event::HoldOver { lease, job, party, in_time });
+    }
+
+    /// Nothing of a hold counts as in flight any more.
+    pub(super) fn forget_hold(&mut self, lease: LeaseId) {
+        let machine = self.state.lease(lease).machine;
+        if self.state.open_holds.remove(&(machine, lease)) {
+            self.change_in_flight(lease, Msat::saturating_sub);
+        }
     }
 
     /// A lease whose hold cannot pay for another task ends once nothing of it is open; the next one is funded anew.

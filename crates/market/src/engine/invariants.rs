@@ -3,7 +3,7 @@
 
 use super::{
     Engine,
-    state::{AttemptPhase, JobPhase, LeasePhase},
+    state::{AttemptPhase, HoldPhase, JobPhase, LeasePhase},
 };
 use crate::{
     id::{JobId, LeaseId, MachineId},
@@ -86,6 +86,10 @@ impl Engine {
         let may_wait = lease.hold.is_some() && matches!(lease.phase, LeasePhase::Granted { .. });
         if lease.phase.is_held() && !is_funded && !may_wait {
             return Err(Violation::Unfunded(id));
+        }
+        let is_open = lease.hold.as_ref().is_some_and(|hold| !matches!(hold.phase, HoldPhase::Over { .. }));
+        if is_open != self.state.open_holds.contains(&(lease.machine, id)) {
+            return Err(Violation::LeaseBooks(id));
         }
         let purse = self.state.ledger.balance(Account::Held(id)).posted;
         if lease.phase.is_closed() && purse > Msat::ZERO {

@@ -218,6 +218,7 @@ impl Engine {
         self.state.venue_paid_msat.remove(&job);
         self.state.orders.remove(row.order);
         for lease in row.leases {
+            self.forget_hold(lease);
             self.state.leases.remove(lease);
         }
     }

@@ -85,6 +85,8 @@ pub struct State {
     pub venue_debts: VecDeque<VenueDebt>,
     /// What the venue paid into the escrow of jobs for audit links that it withheld.
     pub venue_paid_msat: BTreeMap<JobId, Msat>,
+    /// Leases whose hold is not over, by the machine that has to see to it.
+    pub open_holds: BTreeSet<(MachineId, LeaseId)>,
     /// Jobs funded by sessions that still take work.
     pub sessions: BTreeSet<JobId>,
     /// What claiming one payment on the chain costs these days, by the venue's word.
@@ -378,6 +380,7 @@ impl State {
             timers: BTreeSet::new(),
             venue_debts: VecDeque::new(),
             venue_paid_msat: BTreeMap::new(),
+            open_holds: BTreeSet::new(),
             sessions: BTreeSet::new(),
             claim_cost_msat: Msat::ZERO,
         }

@@ -1,12 +1,13 @@
 //! The work of a machine, as the market tells it.
 
 use market::{
-    id::{AttemptId, JobId, LeaseId, OfferId, OrderId},
+    id::{AttemptId, JobId, LeaseId, OfferId, OrderId, PaymentHash},
     job::{JobSpec, TaskLimits},
     offer::OfferTerms,
     order::OrderTerms,
+    preimage::Preimage,
     resources::Resources,
-    units::{Rate, TimeMs},
+    units::{Msat, Rate, TimeMs},
 };
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,43 @@ pub struct WorkView {
     pub auctions: Vec<WorkAuction>,
     /// Its standing offers.
     pub offers: Vec<(OfferId, OfferTerms)>,
+    /// Payments for its leases that its owner's Lightning node has to see to.
+    #[serde(default)]
+    pub holds: Vec<WorkHold>,
+}
+
+/// The payments that fund a lease, as the provider has to see to them. See [`market::funding`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkHold {
+    /// The lease that they fund.
+    pub lease: LeaseId,
+    /// What each invoice asks for.
+    pub slice_msat: Msat,
+    /// The payment hash of each.
+    pub hashes: Vec<PaymentHash>,
+    /// How long payments have to be held at least.
+    pub until_ms: TimeMs,
+    /// What is expected.
+    pub due: HoldDue,
+}
+
+/// What is expected of a provider for a lease's payments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldDue {
+    /// Put the hashes on invoices and say so with `invoice_hold`.
+    Invoice,
+    /// Wait until all are paid and held, and say so with `hold_funded`.
+    Fund,
+    /// Nothing: they are held, or the market's part comes next.
+    Wait,
+    /// Claim with these preimages, cancel the others, and say so with `hold_over`.
+    Claim {
+        /// They open the first hashes, in their order.
+        preimages: Vec<Preimage>,
+        /// Until then.
+        by_ms: TimeMs,
+    },
 }
 
 /// A lease as its machine sees it.
@@ -51,6 +89,8 @@ pub struct WorkLease {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkLeasePhase {
+    /// Its payments are not held yet: nothing to be done for it but that.
+    Unfunded,
     /// To be started before this time.
     Granted {
         /// The time.

@@ -122,6 +122,7 @@ fn status_of(rejection: &Rejection) -> StatusCode {
         | Rejection::Fenced { .. }
         | Rejection::SealBroken { .. }
         | Rejection::BadLink { .. }
+        | Rejection::BadPreimage { .. }
         | Rejection::VenueOwes { .. }
         | Rejection::Batch(_) => StatusCode::CONFLICT,
     }

@@ -214,10 +214,10 @@ async fn watch_solvency(app: &App) {
     }
 }
 
-/// What the venue owes all parties, and how much of it is on its way to them.
+/// What the venue owes all parties, and how much of it is on its way to them. What hangs in holds is not the venue's, and it
+/// owes none of it.
 pub(super) fn owed(state: &market::engine::State) -> (Msat, Msat) {
     let pending = state.ledger.balance(Account::Node).pending_out.0
         + state.ledger.balance(Account::Routing).pending_in.0;
-    let owed = u64::try_from(state.ledger.liabilities()).unwrap_or(u64::MAX);
-    (Msat(owed), Msat(pending))
+    (state.ledger.held(), Msat(pending))
 }

@@ -1,13 +1,14 @@
-//! Effects that need nobody outside: the anchors and links of the venue's audit chains, and what has to be said at the
-//! start. What is outstanding is kept until the state shows that it is done, so that a refusal or a restart loses nothing:
+//! Effects that need nobody outside: the anchors and links of the venue's audit chains, the hashes and preimages of holds,
+//! and what has to be said at the start. What is outstanding is kept until the state shows that it is done, so that a refusal or a restart loses nothing:
 //! after a start it is read from the state again.
 
 use market::{
     command::{AuditLink, Command},
     effect::Effect,
-    engine::State,
-    id::{Digest, JobId},
+    engine::{State, state::HoldPhase},
+    id::{Digest, JobId, LeaseId},
     key::SecretKey,
+    preimage::Preimage,
     units::TimeMs,
     verify::{Chain, rounds_for},
 };
@@ -15,20 +16,25 @@ use std::collections::BTreeMap;
 
 /// What the key of all chain secrets is derived from.
 const CHAIN_KEY_CONTEXT: &str = "gristmill 2026 venue audit chain key v1";
+/// What the key of all preimages is derived from.
+const PREIMAGE_KEY_CONTEXT: &str = "gristmill 2026 venue preimage key v1";
 /// How long a duty that was answered in vain waits for the next answer, in milliseconds.
 const AGAIN_AFTER_MS: u64 = 1_000;
 
-/// Something that the venue has to do for a job.
+/// Something that the venue has to do for a job or a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Duty {
     Anchor(JobId),
     Link(JobId, u32),
+    Deal(LeaseId),
+    Release(LeaseId),
 }
 
 /// See the [module documentation](self).
 #[derive(Debug)]
 pub(super) struct Keeper {
     chain_key: [u8; 32],
+    preimage_key: [u8; 32],
     /// What is outstanding, and when it is answered next.
     duties: BTreeMap<Duty, TimeMs>,
     /// What has to be said once, in order.
@@ -38,7 +44,8 @@ pub(super) struct Keeper {
 impl Keeper {
     pub(super) fn new(secret: &SecretKey) -> Keeper {
         let chain_key = blake3::derive_key(CHAIN_KEY_CONTEXT, &secret.to_bytes());
-        Keeper { chain_key, duties: BTreeMap::new(), demands: Vec::new() }
+        let preimage_key = blake3::derive_key(PREIMAGE_KEY_CONTEXT, &secret.to_bytes());
+        Keeper { chain_key, preimage_key, duties: BTreeMap::new(), demands: Vec::new() }
     }
 
     /// Finds in the state what is outstanding.
@@ -52,6 +59,10 @@ impl Keeper {
                 self.owe(Duty::Link(id, round.number));
             }
         }
+        for (_, lease) in &state.open_holds {
+            self.owe(Duty::Deal(*lease));
+            self.owe(Duty::Release(*lease));
+        }
     }
 
     /// Takes an effect on; payments are not its business.
@@ -59,6 +70,8 @@ impl Keeper {
         match effect {
             Effect::AnchorAudits { job, .. } => self.owe(Duty::Anchor(*job)),
             Effect::RevealVenueLink { job, round } => self.owe(Duty::Link(*job, *round)),
+            Effect::DealHold { lease, .. } => self.owe(Duty::Deal(*lease)),
+            Effect::ReleaseHold { lease, .. } => self.owe(Duty::Release(*lease)),
             Effect::CreateInvoice { .. } | Effect::PayInvoice { .. } => {}
         }
     }
@@ -116,7 +129,36 @@ impl Keeper {
                 let link = self.chain(id, job.spec.tasks).link(number)?;
                 Some(Command::RevealVenueLink(AuditLink { job: id, round: number, link }))
             }
+            Duty::Deal(lease) => {
+                let row = state.leases.get(lease)?;
+                let hold = row.hold.as_ref().filter(|hold| hold.phase == HoldPhase::Asked)?;
+                let hashes = self.preimages(lease, hold.slices).map(|preimage| preimage.payment_hash());
+                row.phase.is_held().then(|| Command::DealHold { lease, hashes: hashes.collect() })
+            }
+            Duty::Release(lease) => match state.leases.get(lease)?.hold.as_ref()?.phase {
+                HoldPhase::Decided { released } => {
+                    let preimages = self.preimages(lease, released).collect();
+                    Some(Command::ReleaseHold { lease, preimages })
+                }
+                HoldPhase::Asked
+                | HoldPhase::Dealt
+                | HoldPhase::Invoiced { .. }
+                | HoldPhase::Funded
+                | HoldPhase::Released { .. }
+                | HoldPhase::Over { .. } => None,
+            },
         }
+    }
+
+    /// The preimages of the first slices of a lease's hold: the same after a restart, and nobody else's to guess.
+    fn preimages(&self, lease: LeaseId, slices: u8) -> impl Iterator<Item = Preimage> {
+        let key = self.preimage_key;
+        (0..slices).map(move |slice| {
+            let mut place = [0; 9];
+            place[..8].copy_from_slice(&lease.0.to_le_bytes());
+            place[8] = slice;
+            Preimage(*blake3::keyed_hash(&key, &place).as_bytes())
+        })
     }
 
     /// The chain of a job. Its secret is the same after a restart and nobody can guess it without the venue's key.

@@ -23,7 +23,10 @@ const REMEMBERED: usize = 10_000;
 pub fn concerns(effect: &Effect) -> bool {
     match effect {
         Effect::CreateInvoice { .. } | Effect::PayInvoice { .. } => true,
-        Effect::AnchorAudits { .. } | Effect::RevealVenueLink { .. } => false,
+        Effect::AnchorAudits { .. }
+        | Effect::RevealVenueLink { .. }
+        | Effect::DealHold { .. }
+        | Effect::ReleaseHold { .. } => false,
     }
 }
 

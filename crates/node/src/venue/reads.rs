@@ -1,5 +1,7 @@
 //! Reads: what the state means for those who ask.
 
+mod holds;
+
 use super::Floor;
 use crate::api::{
     AccountView, AuctionDue, Board, BoardCounts, BoardJob, ClassScore, JobView, KeyView, LeaseView,
@@ -10,7 +12,8 @@ use market::{
     engine::{
         State,
         state::{
-            AttemptPhase, Job, JobPhase, KeyOwner, Lease, LeasePhase, Machine, Order, OrderPhase, Presence,
+            AttemptPhase, HoldPhase, Job, JobPhase, KeyOwner, Lease, LeasePhase, Machine, Order, OrderPhase,
+            Presence,
         },
     },
     event::{Audience, Event, TaskOutcome},
@@ -105,6 +108,8 @@ impl Floor {
         };
         match event {
             Event::LeaseGranted { machine, .. }
+            | Event::HoldDealt { machine, .. }
+            | Event::HoldReleased { machine, .. }
             | Event::MachineBack { machine }
             | Event::MachineLost { machine }
             | Event::MachineRevoked { machine }
@@ -116,6 +121,10 @@ impl Floor {
                 None => Touched::All,
             },
             Event::LeaseStarted { lease, .. }
+            | Event::HoldInvoiced { lease, .. }
+            | Event::HoldFunded { lease, .. }
+            | Event::HoldDecided { lease, .. }
+            | Event::HoldOver { lease, .. }
             | Event::RevealsOpened { lease, .. }
             | Event::ResultsCommitted { lease, .. } => of_lease(lease),
             // What is claimable changes for every lease of the job.
@@ -127,6 +136,7 @@ impl Floor {
             | Event::AttemptJudged { job, .. }
             | Event::TaskReopened { job, .. }
             | Event::TaskFinished { job, .. }
+            | Event::SessionRefilled { job, .. }
             | Event::JobEnded { job, .. } => self.machines_of_job(*job),
             Event::OfferWithdrawn { .. }
             | Event::OrderPlaced { .. }
@@ -152,6 +162,8 @@ impl Floor {
             | Event::RoundOpened { .. }
             | Event::VenueCharged { .. }
             | Event::VenuePaid { .. }
+            | Event::ClaimCostSet { .. }
+            | Event::SessionLow { .. }
             | Event::JobSettled { .. } => Touched::Some(Vec::new()),
         }
     }
@@ -181,6 +193,7 @@ impl Floor {
                 .iter()
                 .map(|offer| (*offer, OfferTerms::clone(&state.offer(*offer).terms)))
                 .collect(),
+            holds: self.work_holds(id),
             ..WorkView::default()
         };
         view.revision = revision(&view);
@@ -189,7 +202,9 @@ impl Floor {
     }
 
     fn work_lease(&self, id: LeaseId, lease: &Lease) -> Option<WorkLease> {
+        let is_funded = lease.hold.as_ref().is_none_or(|hold| hold.phase == HoldPhase::Funded);
         let phase = match lease.phase {
+            LeasePhase::Granted { .. } if !is_funded => WorkLeasePhase::Unfunded,
             LeasePhase::Granted { start_by } => WorkLeasePhase::Granted { start_by_ms: start_by },
             LeasePhase::Running { .. } => WorkLeasePhase::Running,
             LeasePhase::Draining { .. } => WorkLeasePhase::Draining,
@@ -387,6 +402,8 @@ impl Floor {
             round_waiting_for_buyer: open_round
                 .filter(|round| round.buyer_link.is_none())
                 .map(|round| round.number),
+            holds: job.leases.iter().filter_map(|lease| self.hold(*lease)).collect(),
+            session_needs_msat: job.is_low.then(|| self.next_prepayment(job)),
         })
     }
 
@@ -571,7 +588,7 @@ fn matching_offer(state: &State, machine: &Machine, order: &Order) -> Option<Off
 fn revision(view: &WorkView) -> u64 {
     let leases: Vec<_> =
         view.leases.iter().map(|lease| (lease.lease, lease.phase, lease.claimable > 0)).collect();
-    let acted_on = (leases, &view.attempts, &view.auctions, &view.offers);
+    let acted_on = (leases, &view.attempts, &view.auctions, &view.offers, &view.holds);
     // Views are plain data: there is nothing that the encoder could refuse.
     let bytes = postcard::to_stdvec(&acted_on).unwrap_or_default();
     Digest::of(&bytes).to_u64() >> (u64::BITS - REVISION_BITS)

@@ -40,6 +40,7 @@ pub fn offer(msat: u64) -> OfferTerms {
         class: "test".parse().unwrap(),
         attributes: Default::default(),
         lease_max_ms: 3_600_000,
+        holds: None,
     }
 }
 
@@ -145,6 +146,7 @@ impl Venue {
                 .collect(),
             auctions: Vec::new(),
             offers: self.offers.clone(),
+            holds: Vec::new(),
         }
     }
 

@@ -8,6 +8,7 @@ use market::{
     id::{Digest, PaymentHash},
     key::{PublicKey, Signature},
     name::Name,
+    preimage::Preimage,
     units::{Msat, TimeMs},
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -90,6 +91,7 @@ plain_shapes! {
     Name => text("lower-case letters, digits and dashes");
     Digest => text("BLAKE3, 64 hex digits");
     PaymentHash => text("SHA-256, 64 hex digits");
+    Preimage => text("what a payment hash is the SHA-256 of, 64 hex digits");
     PublicKey => text("ed25519, 64 hex digits");
     Signature => text("ed25519, 128 hex digits");
 }

@@ -4,9 +4,9 @@ use super::shape::{Schemas, Shape, enums, one_of, plain, structs, variants, with
 use crate::{
     api::{
         Accepted, AccountView, ApiError, AuctionDue, BlobStored, Board, BoardCounts, BoardJob, ClassScore,
-        DevInvoice, JobView, KeyView, LeaseView, MachineView, OfferView, PartyView, PlacedEvent, Quote,
-        QuoteRequest, TaskView, TopupPhase, TopupView, VenueInfo, WithdrawalPhase, WithdrawalView,
-        WorkAttempt, WorkAuction, WorkDue, WorkLease, WorkLeasePhase, WorkView,
+        DevInvoice, HoldDue, HoldView, JobView, KeyView, LeaseView, MachineView, OfferView, PartyView,
+        PlacedEvent, Quote, QuoteRequest, TaskView, TopupPhase, TopupView, VenueInfo, WithdrawalPhase,
+        WithdrawalView, WorkAttempt, WorkAuction, WorkDue, WorkHold, WorkLease, WorkLeasePhase, WorkView,
     },
     http::views::{InvoiceBody, PayBody},
 };
@@ -18,6 +18,7 @@ use market::{
         state::JudgedAttempt,
     },
     event::{Event, Evidence, InconclusiveReason, JobOutcome, RejectReason, TaskOutcome, Verdict},
+    funding::{Funding, HoldTerms},
     id::{
         AttemptId, Digest, JobId, LeaseId, MachineId, OfferId, OrderId, PartyId, PaymentHash, TopupId,
         WithdrawalId,
@@ -29,7 +30,8 @@ use market::{
     name::Name,
     offer::{OfferRole, OfferTerms},
     order::{AuctionPrice, Needs, OrderKind, OrderTerms},
-    receipt::{LeaseReceipt, Receipt, ReceiptBody, TaskReceipt},
+    preimage::Preimage,
+    receipt::{HoldReceipt, LeaseReceipt, Receipt, ReceiptBody, TaskReceipt},
     rejection::Rejection,
     reply::{Grant, Item, Reply},
     resources::{Attributes, Gpus, Isolation, ResourceKind, Resources},
@@ -64,7 +66,7 @@ structs! {
     OfferTerms {
         role: OfferRole, rate: Rate, resources: Resources, isolation: Isolation, region: Name, class: Name,
         attributes: Attributes, lease_max_ms: u64,
-        holds: None,
+        holds: Option<HoldTerms>,
     }
     OfferView {
         offer: OfferId, machine: MachineId, machine_label: String, party: PartyId, party_label: String,
@@ -80,7 +82,7 @@ structs! {
     }
     OrderTerms {
         kind: OrderKind, slots: u32, ceiling: Rate, budget_msat: Msat, needs: Needs, lease_max_ms: u64,
-        funding: None,
+        funding: Option<Funding>,
     }
     TaskLimits { memory_mib: u64, output_bytes: u64, fuel: u64, timeout_ms: u64 }
     InputFile { path: String, blob: Digest, bytes: u64 }
@@ -89,6 +91,7 @@ structs! {
         stdin: Option<Digest>, inputs: Vec<InputFile>, tasks: u32, max_parallel: u32, retries: u8,
         duplicate_stragglers: bool, limits: TaskLimits, verification: Verification,
     }
+    HoldTerms { slice_min_msat: Msat }
     QuoteRequest { terms: OrderTerms, job: JobSpec }
     Quote {
         offers: Vec<OfferView>, matching: u32, task_msat: Option<Msat>, expected_msat: Option<Msat>,
@@ -103,6 +106,7 @@ enums! {
     ResourceKind '_' { Cpu, Memory, Disk, Upload, GpuModel, GpuCount, GpuMemory }
     AuctionPrice '_' { First, Second }
     OrderKind '_' { Ask, Auction { price: AuctionPrice, window_ms: u64, reveal_ms: u64 } }
+    Funding '_' { Session { prepay_msat: Msat }, Hold { slice_msat: Msat, slices: u8 } }
     Verification '_' { None, Replicas { k: u8, n: u8, named: Vec<PartyId> }, Audit { floor_ppm: u32 } }
 }
 
@@ -112,7 +116,11 @@ structs! {
         job: JobId, order: OrderId, terms: OrderTerms, spec: JobSpec, placed_at_ms: TimeMs, phase: String,
         outcome: Option<JobOutcome>, tasks_done: u32, tasks_failed: u32, running: u32, escrow_msat: Msat,
         paid_msat: Msat, refunded_msat: Option<Msat>, venue_paid_msat: Msat, leases: Vec<LeaseView>,
-        round_waiting_for_buyer: Option<u32>,
+        round_waiting_for_buyer: Option<u32>, holds: Vec<HoldView>, session_needs_msat: Option<Msat>,
+    }
+    HoldView {
+        lease: LeaseId, slice_msat: Msat, payment_hashes: Vec<PaymentHash>, invoices: Vec<String>, until_ms: TimeMs,
+        phase: String, released: u8,
     }
     TaskView { task: u32, outcome: Option<TaskOutcome>, open_attempts: Vec<AttemptId>, failures: u8 }
     TaskResult { exit: Exit, output: Digest, fuel: u64 }
@@ -152,8 +160,9 @@ enums! {
 structs! {
     WorkView {
         revision: u64, now_ms: TimeMs, leases: Vec<WorkLease>, attempts: Vec<WorkAttempt>,
-        auctions: Vec<WorkAuction>, offers: Vec<(OfferId, OfferTerms)>,
+        auctions: Vec<WorkAuction>, offers: Vec<(OfferId, OfferTerms)>, holds: Vec<WorkHold>,
     }
+    WorkHold { lease: LeaseId, slice_msat: Msat, hashes: Vec<PaymentHash>, until_ms: TimeMs, due: HoldDue }
     WorkLease {
         lease: LeaseId, job: JobId, spec: JobSpec, rate: Rate, resources: Resources, phase: WorkLeasePhase,
         claimable: u32,
@@ -165,7 +174,8 @@ structs! {
 }
 
 enums! {
-    WorkLeasePhase '_' { Granted { start_by_ms: TimeMs }, Running, Draining }
+    HoldDue '_' { Invoice, Fund, Wait, Claim { preimages: Vec<Preimage>, by_ms: TimeMs } }
+    WorkLeasePhase '_' { Unfunded, Granted { start_by_ms: TimeMs }, Running, Draining }
     WorkDue '_' { Commit { by_ms: TimeMs }, Wait, Reveal { by_ms: TimeMs }, Judging }
     AuctionDue '_' { Bid { until_ms: TimeMs }, Wait, Reveal { until_ms: TimeMs } }
 }
@@ -206,12 +216,13 @@ structs! {
         module: Digest, profile: String, verification: Verification, placed_at_ms: TimeMs, settled_at_ms: TimeMs,
         position: u64, rules_version: u32, outcome: JobOutcome, budget_msat: Msat, paid_msat: Msat,
         refunded_msat: Msat, leases: Vec<LeaseReceipt>, tasks: Vec<TaskReceipt>;
-        venue_paid_msat: Msat, min_bond_msat: Option<Msat>
+        venue_paid_msat: Msat, min_bond_msat: Option<Msat>, funding: Option<Funding>, funded_msat: Option<Msat>
     }
     LeaseReceipt {
         lease: LeaseId, machine: MachineId, party: PartyId, class: Name, rate: Rate, is_audit: bool,
-        reason: CloseReason, books: Settlement,
+        reason: CloseReason, books: Settlement; hold: Option<HoldReceipt>
     }
+    HoldReceipt { slice_msat: Msat, funded_msat: Msat, payment_hashes: Vec<PaymentHash>, released: u8 }
     TaskReceipt { outcome: TaskOutcome, attempts: Vec<JudgedAttempt> }
     JudgedAttempt {
         attempt: AttemptId, lease: LeaseId, verdict: Verdict, result: Option<TaskResult>, paid_msat: Msat,

@@ -80,7 +80,7 @@ impl Lease {
         match self.view.phase {
             WorkLeasePhase::Granted { .. } => self.is_started,
             WorkLeasePhase::Running => true,
-            WorkLeasePhase::Draining => false,
+            WorkLeasePhase::Unfunded | WorkLeasePhase::Draining => false,
         }
     }
 
@@ -120,7 +120,8 @@ impl Agent {
                 }
                 None => {
                     let mut lease = Lease::new(view);
-                    let is_granted = matches!(lease.view.phase, WorkLeasePhase::Granted { .. });
+                    let is_granted =
+                        matches!(lease.view.phase, WorkLeasePhase::Unfunded | WorkLeasePhase::Granted { .. });
                     let spec = &lease.view.spec;
                     let decline = self.policy.decline(&spec.profile, &spec.limits, &lease.view.rate);
                     lease.is_leaving = is_granted && decline.is_some();
@@ -161,7 +162,9 @@ impl Agent {
         let has_queue = self.attempts.has(id, &[Stage::Queued]);
         let is_used = has_queue || self.attempts.has(id, &[Stage::Running]);
         let Some(lease) = self.leases.get(&id) else { return };
-        let is_wanted = has_queue || !(lease.has_ended() || lease.is_leaving || self.mode != Mode::Open);
+        let is_unfunded = lease.view.phase == WorkLeasePhase::Unfunded;
+        let is_wanted =
+            has_queue || !(is_unfunded || lease.has_ended() || lease.is_leaving || self.mode != Mode::Open);
         match lease.worker {
             Worker::None if is_wanted => {
                 if self.wait(self.leases.get(&id).map(|lease| lease.starting).unwrap_or_default()) {
