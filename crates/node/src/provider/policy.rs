@@ -156,6 +156,7 @@ mod tests {
             class: "x".parse().unwrap(),
             attributes: Default::default(),
             lease_max_ms: 1,
+            holds: None,
         }
     }
 
@@ -174,6 +175,7 @@ mod tests {
                 min_bond_msat: Msat::ZERO,
             },
             lease_max_ms: 1,
+            funding: None,
         }
     }
 
