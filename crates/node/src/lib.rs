@@ -4,6 +4,7 @@ pub mod api;
 pub mod buyer;
 pub mod client;
 pub mod config_file;
+mod durable_file;
 pub mod http;
 pub mod journal;
 pub mod provider;

@@ -4,128 +4,14 @@
 
 mod support;
 
-use market::{
-    command::{CERTIFICATE_DOMAIN, Command, certificate_message},
-    event::JobOutcome,
-    id::JobId,
-    job::Verification,
-    key::SecretKey,
-    offer::{OfferRole, OfferTerms},
-    reply::Reply,
-    resources::Isolation,
-    units::{Msat, Rate},
+use market::{event::JobOutcome, id::JobId, job::Verification, key::SecretKey, units::Msat};
+use node::{api::JobView, buyer::Buyer, client::Market, provider::ProvideError};
+use std::time::Duration;
+use support::{
+    OpenMarket, job,
+    machine::{Machine, Running, offers_stand},
+    order,
 };
-use node::{
-    api::JobView,
-    buyer::Buyer,
-    client::Market,
-    provider::{
-        Driver, InProcess, Policy, ProvideError,
-        agent::{Identity, Tally},
-    },
-};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
-use support::{OpenMarket, job, order, party, resources, until};
-use tokio::{sync::watch, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
-
-fn policy(msat: u64) -> Policy {
-    let offer = OfferTerms {
-        role: OfferRole::Work,
-        rate: Rate::per_task(Msat(msat)),
-        resources: resources(1),
-        isolation: Isolation::Wasm,
-        region: "here".parse().unwrap(),
-        class: "test".parse().unwrap(),
-        attributes: BTreeMap::new(),
-        lease_max_ms: 3_600_000,
-        holds: None,
-    };
-    Policy {
-        offers: vec![offer],
-        fuel_per_second: 0,
-        cost_per_hour_msat: Msat::ZERO,
-        discount_ppm: 0,
-        assumed_bidders: 4,
-        profiles: BTreeSet::from(["wasm-1".to_owned()]),
-        batch_ms: 250,
-    }
-}
-
-/// A party with a machine.
-struct Machine {
-    party: SecretKey,
-    secret: SecretKey,
-    identity: Identity,
-    state: tempfile::TempDir,
-}
-
-impl Machine {
-    async fn new(market: &Market, seed: u8) -> Machine {
-        let party = party(market, seed).await;
-        let secret = SecretKey::from_bytes([seed + 100; 32]);
-        let message = certificate_message(&market.venue(), &party.public());
-        let command = Command::CertifyMachine {
-            machine_key: secret.public(),
-            consent: secret.sign(CERTIFICATE_DOMAIN, &message),
-            label: format!("machine {seed}"),
-            capacity: resources(2),
-        };
-        let Reply::Machine(machine) = market.submit(&party, command).await.unwrap().reply else {
-            panic!("no machine")
-        };
-        let account = market.account(&party).await.unwrap();
-        let identity = Identity { machine, party: account.party };
-        Machine { party, secret, identity, state: tempfile::tempdir().unwrap() }
-    }
-
-    fn start(&self, market: &Market, msat: u64) -> Running {
-        let (tally, seen) = watch::channel(Tally::default());
-        let driver = Driver {
-            market: market.clone(),
-            secret: self.secret.clone(),
-            identity: self.identity,
-            policy: watch::channel(policy(msat)).1,
-            state_dir: self.state.path().to_owned(),
-            cache_bytes: 1 << 30,
-            grace: Duration::from_secs(20),
-            sandbox: Arc::new(InProcess),
-            is_open: Box::new(|_| true),
-            fault: None,
-            tally,
-        };
-        let stop = CancellationToken::new();
-        Running { task: tokio::spawn(driver.run(stop.clone())), stop, seen }
-    }
-}
-
-struct Running {
-    task: JoinHandle<Result<Tally, ProvideError>>,
-    stop: CancellationToken,
-    seen: watch::Receiver<Tally>,
-}
-
-impl Running {
-    /// As with kill -9: nothing more is sent.
-    async fn kill(self) {
-        self.task.abort();
-        assert!(self.task.await.unwrap_err().is_cancelled());
-    }
-
-    async fn stop(self) -> Tally {
-        self.stop.cancel();
-        tokio::time::timeout(Duration::from_secs(60), self.task).await.unwrap().unwrap().unwrap()
-    }
-}
-
-async fn offers_stand(market: &Market, count: usize) {
-    let stand = async || market.offers(&Default::default()).await.unwrap().len();
-    until(market, async || (stand().await == count).then_some(())).await;
-}
 
 async fn finished(buyer: &Buyer, secret: &SecretKey, market: &Market, id: JobId) -> JobView {
     let outcome = tokio::time::timeout(Duration::from_secs(120), buyer.follow(id, None, |_| {})).await;

@@ -73,6 +73,7 @@ impl Agent {
             catalogue: Catalogue::embedded().unwrap(),
             state_dir: state.path().to_owned(),
             sandbox: Arc::new(InProcess),
+            lightning: None,
             fault,
             tally: watch::channel(Tally::default()).0,
         };

@@ -172,7 +172,17 @@ async fn provide(prepared: Prepared, home: &Home, global: &Global, output: &Outp
     let (tally, news) = watch::channel(Tally::default());
     let market = session.market.clone();
     work(
-        Provider { market, secret: this.secret, config, catalogue, state_dir, sandbox, fault: None, tally },
+        Provider {
+            market,
+            secret: this.secret,
+            config,
+            catalogue,
+            state_dir,
+            sandbox,
+            lightning: None,
+            fault: None,
+            tally,
+        },
         news,
         output,
     )
@@ -267,8 +277,12 @@ fn ended(error: StartupError) -> Failure {
             Failure::of(Exit::Key, error)
         }
         StartupError::Provide(
-            ProvideError::Locked(_) | ProvideError::State { .. } | ProvideError::Vault(_),
-        ) => Failure::of(Exit::BadInput, error),
+            ProvideError::Locked(_)
+            | ProvideError::State { .. }
+            | ProvideError::Vault(_)
+            | ProvideError::Hold(_),
+        )
+        | StartupError::NoLightning => Failure::of(Exit::BadInput, error),
         StartupError::Benchmark(_) => {
             Failure::of(Exit::Unexpected, error).advise("see `grist provide check`")
         }

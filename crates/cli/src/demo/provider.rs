@@ -115,6 +115,7 @@ pub(crate) async fn run(args: &DemoProviderArgs) -> Result<(), Failure> {
         cache_bytes: 1 << 30,
         grace: Duration::from_secs(1),
         sandbox: Arc::new(sandbox),
+        lightning: None,
         is_open: Box::new(|_| true),
         fault,
         tally,

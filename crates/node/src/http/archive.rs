@@ -4,7 +4,7 @@
 //! Nothing is lost in a crash: what was not written yet is made again by the replay of the journal, and no snapshot is
 //! made of anything that is not archived ([`Archived`]), since a replay begins after the snapshot.
 
-use super::files;
+use crate::durable_file;
 use crate::venue::{Archive, Leaf};
 use market::{id::JobId, receipt::Receipt};
 use std::{
@@ -255,7 +255,7 @@ impl Archivist {
 /// later head.
 fn store(folder: &Path, receipt: &Receipt) -> io::Result<()> {
     let file = receipt_file(folder, receipt.body.job);
-    if file.exists() { Ok(()) } else { files::replace(&file, &serde_json::to_vec(receipt)?) }
+    if file.exists() { Ok(()) } else { durable_file::replace(&file, &serde_json::to_vec(receipt)?) }
 }
 
 /// Where a receipt is.

@@ -159,7 +159,7 @@ impl DevPurse {
         let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = serde_json::to_vec(&self.network.save()).map_err(|error| failed(error.to_string()))?;
         if *saved != bytes {
-            super::files::replace(&self.file, &bytes).map_err(|error| failed(error.to_string()))?;
+            crate::durable_file::replace(&self.file, &bytes).map_err(|error| failed(error.to_string()))?;
             *saved = bytes;
         }
         Ok(())

@@ -5,7 +5,6 @@ use super::{
     blob_store::BlobStore,
     chores,
     config::MarketConfig,
-    files::{self, KeyError},
     limits::Guards,
     metrics::Metrics,
     payments::{self, Purse, PurseError},
@@ -13,6 +12,7 @@ use super::{
     router,
     shared::{App, Shared},
     tls::{self, TlsError, Transport},
+    venue_key::{self, KeyError},
     writer::{self, Outlets},
 };
 use crate::{
@@ -130,7 +130,7 @@ pub async fn serve(config: MarketConfig) -> Result<RunningMarket, ServeError> {
     for folder in ["journal", "snapshots", "blobs", "receipts", "payments"] {
         std::fs::create_dir_all(config.data_dir.join(folder)).map_err(in_folder)?;
     }
-    let secret = files::venue_key(&config.data_dir.join("venue.key"))?;
+    let secret = venue_key::venue_key(&config.data_dir.join("venue.key"))?;
     let transport = tls::transport(&config.tls, config.listen, &secret)?;
     let (venue, log) = open_venue(&config, &secret)?;
     let purse = Purse::open(&config.payments, &config.data_dir.join("payments")).await?;

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::config_file::{self, ByteSize, Cores, FileError, Money, Share, Span};
 use market::{
+    funding::HoldTerms,
     name::Name,
     offer::{OfferRole, OfferTerms},
     resources::{Attributes, Isolation, MAX_ATTRIBUTES, Resources},
@@ -43,6 +44,8 @@ pub struct ProvideConfig {
     pub assumed_bidders: u32,
     /// What an hour of one lease costs its owner.
     pub cost_per_hour: Money,
+    /// The smallest slice of a hold that is taken; no holds, if not given.
+    pub hold_slice_min: Option<Money>,
     /// The bond that the owner wants to have locked.
     pub bond: Money,
     /// How many cores are for sale; all, if not given.
@@ -86,6 +89,7 @@ impl Default for ProvideConfig {
             auction_discount: Share(0),
             assumed_bidders: 4,
             cost_per_hour: Money(Msat::ZERO),
+            hold_slice_min: None,
             bond: Money(Msat::ZERO),
             max_cpus: None,
             max_memory: None,
@@ -262,7 +266,7 @@ impl ProvideConfig {
             class: class.clone(),
             attributes: attributes.clone(),
             lease_max_ms: self.lease_max.0,
-            holds: None,
+            holds: self.hold_slice_min.map(|least| HoldTerms { slice_min_msat: least.0 }),
         });
         let offers: Vec<OfferTerms> = offers.collect();
         if let Some(flaw) = offers.iter().find_map(OfferTerms::flaw) {

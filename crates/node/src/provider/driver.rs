@@ -8,12 +8,13 @@ use super::{
     agent::{Action, Agent, Answer, Identity, Input, RequestId, RunEnd, Tally, WorkerFailure},
     blob_cache::{BlobCache, BlobError},
     fault::{Fault, Faulty},
+    holds::{HoldError, HoldInvoices, HoldKeeper},
     lease_worker::{self, Clock, News, Queue, Report, Run, Setup},
     sandbox::{Program, Sandbox, task_limits},
     vault::{Vault, VaultError},
 };
 use crate::{
-    api::WorkView,
+    api::{WorkHold, WorkView},
     client::{ClientError, Market},
 };
 use market::{
@@ -21,7 +22,9 @@ use market::{
     id::{AttemptId, Digest, LeaseId},
     job::JobSpec,
     key::SecretKey,
+    units::TimeMs,
 };
+use pay::LightningNode;
 use runner::Profile;
 use std::{
     collections::BTreeMap,
@@ -66,6 +69,8 @@ pub struct Driver {
     pub grace: Duration,
     /// Where tasks run.
     pub sandbox: Arc<dyn Sandbox>,
+    /// The owner's Lightning node: without one no offer takes holds.
+    pub lightning: Option<Arc<dyn LightningNode>>,
     /// Whether the machine may take work now; asked every few seconds.
     pub is_open: Box<dyn FnMut(Tally) -> bool + Send>,
     /// A fault on purpose; play money only.
@@ -91,6 +96,9 @@ pub enum ProvideError {
     /// What must not be forgotten cannot be written down, so nothing more may be promised.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// Nor can the invoices of holds.
+    #[error(transparent)]
+    Hold(#[from] HoldError),
     /// The market cannot be used any more.
     #[error(transparent)]
     Market(#[from] ClientError),
@@ -138,6 +146,8 @@ struct Loop {
     tasks: JoinSet<()>,
     /// Whether the last poll failed: said once, not every time.
     is_away: bool,
+    /// Payments for this machine's leases, as last told, for the [`HoldKeeper`].
+    holds: watch::Sender<(TimeMs, Vec<WorkHold>)>,
 }
 
 impl Driver {
@@ -159,6 +169,14 @@ impl Driver {
         let (events, inbox) = mpsc::unbounded_channel();
         let (reports, report_inbox) = mpsc::unbounded_channel();
         let secrets = Secrets::of_machine(&self.secret);
+        let (holds, held) = watch::channel((TimeMs(0), Vec::new()));
+        let mut tasks = JoinSet::new();
+        if let Some(node) = self.lightning {
+            let invoices = HoldInvoices::open(&self.state_dir)?;
+            let market = self.market.with_patience(PATIENCE);
+            let keeper = HoldKeeper { market, secret: self.secret.clone(), node, invoices, holds: held };
+            tasks.spawn(keeper.run());
+        }
         let mut policies = self.policy;
         let policy = policies.borrow_and_update().clone();
         let mut main = Loop {
@@ -173,8 +191,9 @@ impl Driver {
             generation: 0,
             events,
             reports,
-            tasks: JoinSet::new(),
+            tasks,
             is_away: false,
+            holds,
         };
         let inboxes = Inboxes { events: inbox, reports: report_inbox, policies };
         let result = main.work(inboxes, self.is_open, self.grace, &self.tally, stop, death).await;
@@ -238,7 +257,8 @@ impl Loop {
             self.take_reports(&mut reports)?;
             while self.tasks.try_join_next().is_some() {}
             tally.send_replace(self.agent.tally());
-            if self.agent.is_drained() {
+            // What is held for others is claimed or given back before the process ends.
+            if self.agent.is_drained() && self.holds.borrow().1.is_empty() {
                 break;
             }
         }
@@ -251,6 +271,7 @@ impl Loop {
                 if std::mem::take(&mut self.is_away) {
                     tracing::info!("the market answers again");
                 }
+                self.holds.send_replace((view.now_ms, view.holds.clone()));
                 self.tell(Input::Work(view))
             }
             Event::Polled(Err(error)) => {

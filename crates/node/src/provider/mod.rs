@@ -10,6 +10,7 @@ pub mod config;
 mod driver;
 mod fault;
 pub mod hardware;
+pub mod holds;
 mod lease_worker;
 mod policy;
 pub mod power;

@@ -18,6 +18,7 @@ use market::{
     offer::OfferRole,
     resources::Resources,
 };
+use pay::LightningNode;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -40,6 +41,8 @@ pub struct Provider {
     pub state_dir: PathBuf,
     /// Where tasks run.
     pub sandbox: Arc<dyn Sandbox>,
+    /// The owner's Lightning node, for jobs that are paid by holds.
+    pub lightning: Option<Arc<dyn LightningNode>>,
     /// A fault on purpose; play money only.
     pub fault: Option<Fault>,
     /// Where others can see how it goes.
@@ -71,6 +74,11 @@ pub enum StartupError {
     /// The speed.
     #[error("the machine's speed could not be measured: {0}")]
     Benchmark(#[from] BenchmarkError),
+    /// Holds without a node.
+    #[error(
+        "`hold_slice_min` offers to hold payments, which needs a Lightning node of your own: name one with --lightning, or leave it out"
+    )]
+    NoLightning,
     /// It worked, and ended.
     #[error(transparent)]
     Provide(#[from] ProvideError),
@@ -78,7 +86,11 @@ pub enum StartupError {
 
 /// Sells the machine's work until `stop` is cancelled.
 pub async fn provide(provider: Provider, stop: CancellationToken) -> Result<Tally, StartupError> {
-    let Provider { market, secret, config, catalogue, state_dir, sandbox, fault, tally } = provider;
+    let Provider { market, secret, config, catalogue, state_dir, sandbox, lightning, fault, tally } =
+        provider;
+    if config.hold_slice_min.is_some() && lightning.is_none() {
+        return Err(StartupError::NoLightning);
+    }
     let identity = identify(&market, &secret).await?;
     let certified = certified_capacity(&market, identity).await?;
     let fee_ppm = Some(market.info().await?.fee_ppm);
@@ -95,6 +107,7 @@ pub async fn provide(provider: Provider, stop: CancellationToken) -> Result<Tall
         cache_bytes: config.cache.0,
         grace: config.grace.duration(),
         sandbox,
+        lightning,
         is_open: Box::new(move |tally| is_open(&config, tally)),
         fault,
         tally: tally.clone(),

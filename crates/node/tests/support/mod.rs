@@ -6,6 +6,8 @@
     reason = "each test file uses a part of it, and fails by panicking"
 )]
 
+pub(crate) mod machine;
+
 use futures_util::StreamExt;
 use market::{
     command::Command,
@@ -105,9 +107,18 @@ pub(crate) async fn event<T>(
 }
 
 /// Asks now, and again whenever something happens in public, until there is an answer.
-pub(crate) async fn until<T>(market: &Market, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(market: &Market, ask: impl AsyncFnMut() -> Option<T>) -> T {
+    until_as(None, market, ask).await
+}
+
+/// The same, woken by what this key may see.
+pub(crate) async fn until_as<T>(
+    reader: Option<&SecretKey>,
+    market: &Market,
+    mut ask: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let position = market.info().await.unwrap().position;
-    let mut events = pin!(market.events(Some(EventCursor { position, index: u32::MAX }), None));
+    let mut events = pin!(market.events(Some(EventCursor { position, index: u32::MAX }), reader));
     let asking = async {
         loop {
             if let Some(answer) = ask().await {

@@ -1,24 +1,12 @@
-//! Files that are there in whole or not at all, and the venue's key.
+//! The venue's key.
 
+use crate::durable_file;
 use market::key::SecretKey;
 use std::{
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
 };
-
-/// Puts a file in place of another in one step, durably.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let unfinished = path.with_extension("tmp");
-    let mut file = private_file(&unfinished, fs::OpenOptions::new().create(true).truncate(true))?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    match path.parent() {
-        Some(folder) => fs::File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
-}
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +39,7 @@ pub fn venue_key(file: &Path) -> Result<SecretKey, KeyError> {
             let mut bytes = [0; 32];
             getrandom::fill(&mut bytes).map_err(|error| KeyError::Random(error.to_string()))?;
             let text = format!("{}\n", data_encoding::HEXLOWER.encode(&bytes));
-            let mut created = private_file(file, fs::OpenOptions::new().create_new(true))
+            let mut created = durable_file::private(file, fs::OpenOptions::new().create_new(true))
                 .map_err(|error| failed(error.to_string()))?;
             created
                 .write_all(text.as_bytes())
@@ -61,14 +49,4 @@ pub fn venue_key(file: &Path) -> Result<SecretKey, KeyError> {
         }
         Err(error) => Err(failed(error.to_string())),
     }
-}
-
-/// Opens a file for writing that only its owner can read.
-fn private_file(path: &Path, options: &mut fs::OpenOptions) -> io::Result<fs::File> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    options.write(true).open(path)
 }
