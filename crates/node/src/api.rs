@@ -49,6 +49,10 @@ pub struct VenueInfo {
     pub is_play_money: bool,
     /// The most that the venue holds for one party.
     pub balance_cap_msat: Msat,
+    /// What claiming one payment on the chain costs these days, by the operator's word: slices of holds are at least ten times
+    /// that.
+    #[serde(default)]
+    pub claim_cost_msat: Msat,
     /// The operator's share of earnings, in parts per million.
     pub fee_ppm: u32,
     /// The largest blob that it takes, in bytes.

@@ -7,7 +7,7 @@ use crate::{
     output::{Output, Tone},
 };
 use clap::{Args, ValueEnum};
-use market::id::PartyId;
+use market::{id::PartyId, units::Msat};
 use node::{
     config_file,
     http::{MarketConfig, Payments, ServeError, Tls, serve},
@@ -51,6 +51,9 @@ pub(crate) struct Options {
     /// The Lightning node behind it [default: dev]
     #[arg(long, value_name = "KIND")]
     payments: Option<PaymentsKind>,
+    /// What claiming a Lightning payment on the chain costs these days, in satoshi: holds come in slices of at least ten times that
+    #[arg(long, value_name = "SAT")]
+    claim_cost: Option<u64>,
     /// Declare a party to be the operator's own: it is never drawn to check results
     #[arg(long, value_name = "PARTY")]
     declare_own: Vec<PartyId>,
@@ -75,6 +78,7 @@ impl Options {
             tls_key: self.tls_key.or(file.tls_key),
             name: self.name.or(file.name),
             payments: self.payments.or(file.payments),
+            claim_cost: self.claim_cost.or(file.claim_cost),
             declare_own,
         }
     }
@@ -94,6 +98,13 @@ pub(crate) async fn run(args: MarketArgs, global: &Global, output: &Output) -> R
     for party in &options.declare_own {
         let declared = market.declare_own(*party).await;
         declared.map_err(|e| Failure::of(Exit::Refused, e).during(format!("--declare-own {party}")))?;
+    }
+    if let Some(sat) = options.claim_cost {
+        let amount_msat = Msat::from_sat(sat).ok_or_else(|| {
+            Failure::new(Exit::BadInput, format!("--claim-cost {sat}: more than all bitcoin"))
+        })?;
+        let said = market.set_claim_cost(amount_msat).await;
+        said.map_err(|e| Failure::of(Exit::Refused, e).during(format!("--claim-cost {sat}")))?;
     }
     let json = json!({
         "address": market.address(),

@@ -28,6 +28,7 @@ use market::{
     key::{PublicKey, SecretKey},
     rejection::{Conflict, Rejection},
     rules::Rules,
+    units::Msat,
 };
 use std::{
     io,
@@ -334,6 +335,19 @@ impl RunningMarket {
         match is_declared {
             true => Ok(()),
             false => self.submit_as_venue(Command::DeclareOwn { party }).await.map(|_| ()),
+        }
+    }
+
+    /// Says what claiming a payment on the chain costs these days, unless that was said already: slices of holds are at least
+    /// ten times that.
+    pub async fn set_claim_cost(&self, amount_msat: Msat) -> Result<(), Refusal> {
+        let known = {
+            let floor = self.app.floor.read().unwrap_or_else(PoisonError::into_inner);
+            floor.state().claim_cost_msat
+        };
+        match known == amount_msat {
+            true => Ok(()),
+            false => self.submit_as_venue(Command::SetClaimCost { amount_msat }).await.map(|_| ()),
         }
     }
 

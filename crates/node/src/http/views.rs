@@ -53,6 +53,7 @@ fn venue_info(app: &Shared, floor: &Floor, node_balance_msat: Msat) -> VenueInfo
         payments: app.purse.info.to_string(),
         is_play_money: app.purse.info.play_money,
         balance_cap_msat: rules.balance_cap_msat,
+        claim_cost_msat: floor.state().claim_cost_msat,
         fee_ppm: rules.fee_ppm,
         blob_max_bytes: app.limits.blobs.blob_max_bytes,
         liabilities_msat: owed(floor.state()).0,
