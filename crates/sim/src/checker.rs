@@ -1,6 +1,7 @@
 //! What must hold, checked from the outside: from the events that the market released and the promises that it made, not
 //! by asking the engine whether it is content.
 
+use crate::hold_watch::HoldWatch;
 use market::{
     engine::state::{Job, JobPhase},
     event::{Event, JobOutcome, TaskOutcome, Verdict},
@@ -35,6 +36,8 @@ pub enum Sabotage {
     HidesColluders,
     /// One acknowledged statement is forgotten.
     ForgetsStatement,
+    /// One lease begins before its payments are held.
+    StartsUnfunded,
 }
 
 /// Wrong results that stand, by how that came.
@@ -69,6 +72,7 @@ pub(crate) struct Checker {
     open_leases: BTreeSet<LeaseId>,
     closed_leases: BTreeSet<LeaseId>,
     batches: u64,
+    pub(crate) holds: HoldWatch,
 }
 
 /// The books as the postings tell them.
@@ -105,7 +109,7 @@ impl Books {
             }
         }
         let (balance, promised) = (self.balance(posting.debit), self.promised.get(&posting.debit));
-        if posting.debit != Account::Node && balance < promised.copied().unwrap_or_default() {
+        if !is_asset(posting.debit) && balance < promised.copied().unwrap_or_default() {
             return Err(format!("{} is overdrawn by {posting:?}", posting.debit));
         }
         Ok(())
@@ -156,7 +160,8 @@ impl Checker {
         self.batches += 1;
         let ledger = &floor.state().ledger;
         // Between admission and sync the floor may be ahead of what was released; here nothing is admitted.
-        if u128::from(ledger.held().0) != ledger.liabilities() {
+        let elsewhere = ledger.balance(Account::Holds).posted;
+        if u128::from(ledger.held().0) + u128::from(elsewhere.0) != ledger.liabilities() {
             self.violation("the node's money is not what the market owes".into());
         }
         if self.batches.is_multiple_of(FULL_CHECK_EVERY) {
@@ -206,6 +211,12 @@ impl Checker {
         }
         self.last = cursor;
         self.history.push((placed.position, digest_of(placed)));
+        if let Some(what) = self.holds.take(placed) {
+            self.violation(what);
+        }
+        if matches!(placed.event, Event::HoldFunded { .. }) && self.strikes(Sabotage::StartsUnfunded) {
+            self.holds.forget_funding(placed);
+        }
         match &placed.event {
             Event::Posted { posting } => {
                 if matches!(posting.state, PostingState::Posted { .. })
@@ -244,7 +255,7 @@ impl Checker {
         let mut differences = Vec::new();
         for (account, balance) in ledger.accounts() {
             let told = self.books.balance(account);
-            let told = if account == Account::Node { -told } else { told };
+            let told = if is_asset(account) { -told } else { told };
             if told != i128::from(balance.posted.0) {
                 differences.push(format!("{account} has {:?}, its postings tell {told}", balance.posted));
             }
@@ -347,6 +358,11 @@ impl Checker {
             )),
         }
     }
+}
+
+/// Debiting it brings money in.
+fn is_asset(account: Account) -> bool {
+    matches!(account, Account::Node | Account::Holds)
 }
 
 fn digest_of(event: &PlacedEvent) -> Digest {

@@ -12,7 +12,7 @@
 //! | `market_host` | the market's process, disk and Lightning node |
 //! | `machine`, `party`, `order` | the others, honest or not |
 //! | `operator` | forks and rewritten journals |
-//! | `checker` | what must hold |
+//! | `checker`, `hold_watch` | what must hold |
 //! | `world` | the loop |
 //! | `report`, `progress` | many seeds, added up |
 //!
@@ -23,6 +23,7 @@
 mod caller;
 pub mod cheat;
 pub mod checker;
+pub mod hold_watch;
 mod machine;
 mod market_host;
 pub mod operator;

@@ -1,6 +1,8 @@
 //! A machine: the production agent, a process that dies, a disk, workers that take time, and perhaps a crook who changes
 //! what goes in and out.
 
+mod holds;
+
 use crate::{
     caller::{Caller, Ended, sign},
     cheat::Cheat,
@@ -8,8 +10,10 @@ use crate::{
     plan::{COST, MachinePlan},
     stage::{Event, MachineEvent, Peer, Request, Response, Stage, lie, truth},
 };
+use holds::Holds;
 use market::{
     command::{AbandonReason, Claim, Command, Commit, Reveal},
+    funding::HoldTerms,
     id::{AttemptId, Digest, LeaseId},
     job::JobSpec,
     key::{PublicKey, SecretKey},
@@ -22,6 +26,7 @@ use node::provider::{
     Policy, Secrets,
     agent::{Action, Agent, Answer, Identity, Input, Kept, KeptKey, RequestId, RunEnd, WorkerFailure},
 };
+use pay::dev::DevNode;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     rc::Rc,
@@ -40,7 +45,8 @@ enum Purpose {
     Statement(RequestId),
     Poll,
     Upload(Digest),
-    Mischief,
+    /// Nobody waits for the answer.
+    Aside,
 }
 
 struct Worker {
@@ -83,6 +89,7 @@ pub(crate) struct Machine {
     workers: BTreeMap<LeaseId, Worker>,
     tasks: BTreeMap<AttemptId, (Digest, u32)>,
     quit: BTreeSet<LeaseId>,
+    holds: Holds,
 }
 
 /// What a machine is made of.
@@ -107,12 +114,15 @@ pub(crate) struct Parts {
     pub(crate) group: u64,
     /// Its clock less the true time.
     pub(crate) skew_ms: i64,
+    /// Its owner's Lightning node.
+    pub(crate) lightning: DevNode,
 }
 
 impl Machine {
     /// A machine that is not switched on.
     pub(crate) fn new(parts: Parts) -> Machine {
-        let Parts { index, key, owner, role, plan, venue, cheat, is_focus, group, skew_ms } = parts;
+        let Parts { index, key, owner, role, plan, venue, cheat, is_focus, group, skew_ms, lightning } =
+            parts;
         Machine {
             index,
             key,
@@ -134,6 +144,7 @@ impl Machine {
             workers: BTreeMap::new(),
             tasks: BTreeMap::new(),
             quit: BTreeSet::new(),
+            holds: Holds::new(lightning),
         }
     }
 
@@ -160,7 +171,7 @@ impl Machine {
             class: name("x86-64"),
             attributes: if self.is_focus { Attributes::new() } else { open_to_unchecked() },
             lease_max_ms: 86_400_000,
-            holds: None,
+            holds: (self.role == OfferRole::Work).then_some(HoldTerms { slice_min_msat: Msat(1) }),
         };
         Policy {
             offers: [Unit::Task, Unit::Fuel, Unit::Ms].map(offer).to_vec(),
@@ -179,6 +190,7 @@ impl Machine {
         self.caller.forget();
         self.wakes_at = TimeMs(u64::MAX);
         self.workers.clear();
+        self.holds.crash(loses_disk);
         if loses_disk {
             self.kept.clear();
         }
@@ -217,6 +229,7 @@ impl Machine {
             }
             MachineEvent::Worker(lease, is_ready) => self.worker_started(stage, spied, lease, is_ready),
             MachineEvent::RunEnds(lease, attempt) => self.run_ends(stage, spied, lease, attempt),
+            MachineEvent::Holds => self.see_to_holds(stage),
         }
     }
 
@@ -255,13 +268,14 @@ impl Machine {
             (Purpose::Statement(request), _) => Input::Answered { request, answer: Answer::Unknown },
             (Purpose::Poll, Some(Response::Work(view))) => {
                 self.ahead_ms = view.now_ms.0 as i64 - self.clock(stage).0 as i64;
+                self.hear_of_holds(stage, view.holds.clone());
                 Input::Work(view.clone())
             }
             (Purpose::Poll, _) => Input::PollFailed,
             (Purpose::Upload(output), response) => {
                 Input::Uploaded { output, is_stored: matches!(response, Some(Response::Stored)) }
             }
-            (Purpose::Mischief, _) => return,
+            (Purpose::Aside, _) => return,
         };
         self.tell(stage, spied, input);
     }
@@ -405,7 +419,7 @@ impl Machine {
         let leases: Vec<LeaseId> = self.workers.keys().copied().filter(|_| quits).collect();
         for lease in leases {
             if self.quit.insert(lease) {
-                self.send(stage, 500, Command::QuitLease { lease }, Purpose::Mischief);
+                self.send(stage, 500, Command::QuitLease { lease }, Purpose::Aside);
             }
         }
     }
@@ -451,8 +465,8 @@ impl Machine {
             Command::ClaimTasks { claims } => {
                 let others = claims.iter().map(|claim| Claim { lease: LeaseId(claim.lease.0 ^ 1), ..*claim });
                 let others = Command::ClaimTasks { claims: others.collect() };
-                self.send(stage, 0, command.clone(), Purpose::Mischief);
-                self.send(stage, 0, others, Purpose::Mischief);
+                self.send(stage, 0, command.clone(), Purpose::Aside);
+                self.send(stage, 0, others, Purpose::Aside);
             }
             Command::CommitResults { commits } => {
                 let others = commits.iter().map(|commit| {
@@ -461,7 +475,7 @@ impl Machine {
                     Commit { attempt, seal: seal(0, attempt, identity.party, &Digest([0; 32]), &result) }
                 });
                 let others = Command::CommitResults { commits: others.collect() };
-                self.send(stage, 0, others, Purpose::Mischief);
+                self.send(stage, 0, others, Purpose::Aside);
             }
             _ => {}
         }

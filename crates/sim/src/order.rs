@@ -1,7 +1,8 @@
 //! What a buyer orders: the terms and the job of a plan.
 
-use crate::plan::{BOND, CEILING, JobPlan, TASKS_AN_HOUR};
+use crate::plan::{BOND, CEILING, FundingPlan, JobPlan, TASKS_AN_HOUR};
 use market::{
+    funding::Funding,
     id::{Digest, PartyId},
     job::{JobSpec, TaskLimits, Verification},
     name::Name,
@@ -63,7 +64,15 @@ pub(crate) fn order_terms(plan: &JobPlan) -> OrderTerms {
             min_bond_msat: BOND,
         },
         lease_max_ms: plan.lease_max_ms,
-        funding: None,
+        funding: match plan.funding {
+            FundingPlan::Budget => None,
+            FundingPlan::Session { prepayments } => {
+                Some(Funding::Session { prepay_msat: Msat(budget(plan).0 / prepayments) })
+            }
+            FundingPlan::Hold { tasks_per_slice, slices } => {
+                Some(Funding::Hold { slice_msat: Msat(CEILING.0 * tasks_per_slice), slices })
+            }
+        },
     }
 }
 

@@ -96,7 +96,10 @@ pub(crate) struct Party {
     /// Its jobs.
     pub(crate) jobs: Vec<OwnJob>,
     venue: PublicKey,
+    /// What it tops up from, and withdraws to.
     wallet: DevNode,
+    /// What it pays holds from, and where it holds them.
+    pub(crate) lightning: DevNode,
     steps: VecDeque<Step>,
     machines: BTreeMap<usize, OwnMachine>,
     caller: Caller<Purpose>,
@@ -111,7 +114,7 @@ impl Party {
         key: SecretKey,
         plan: PartyPlan,
         venue: PublicKey,
-        wallet: DevNode,
+        [wallet, lightning]: [DevNode; 2],
         machines: Vec<OwnMachine>,
     ) -> Party {
         let jobs: Vec<OwnJob> = match &plan.role {
@@ -130,7 +133,20 @@ impl Party {
         steps.extend(machines.iter().map(|machine| Step::Certify(machine.index)));
         let machines = machines.into_iter().map(|machine| (machine.index, machine)).collect();
         let caller = Caller::new(Peer::Party(index));
-        Party { index, key, plan, id: None, jobs, venue, wallet, steps, machines, caller, is_down: false }
+        Party {
+            index,
+            key,
+            plan,
+            id: None,
+            jobs,
+            venue,
+            wallet,
+            lightning,
+            steps,
+            machines,
+            caller,
+            is_down: false,
+        }
     }
 
     /// Plans everything that it does by itself.
@@ -338,6 +354,9 @@ impl Party {
                     Some(Response::Job(view)) => Some(view.clone()),
                     _ => None,
                 };
+                if let Some(view) = &view {
+                    self.pay_holds(stage, view);
+                }
                 self.tell(stage, n, Input::Looked(view));
             }
             Purpose::Tasks(n) => {

@@ -151,6 +151,27 @@ pub struct JobPlan {
     pub slots: u32,
     /// The longest that a lease takes.
     pub lease_max_ms: u64,
+    /// How it is paid for.
+    pub funding: FundingPlan,
+}
+
+/// How a job is paid for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FundingPlan {
+    /// The whole budget is locked at once.
+    Budget,
+    /// In so many prepayments.
+    Session {
+        /// How many make up the budget.
+        prepayments: u64,
+    },
+    /// By payments that the provider holds.
+    Hold {
+        /// How many tasks a slice pays for.
+        tasks_per_slice: u64,
+        /// How many slices a lease has.
+        slices: u8,
+    },
 }
 
 /// Something that breaks, for how long in milliseconds.
@@ -290,6 +311,15 @@ fn job_plan(rng: &mut Rng, size: &Size, focus: Cheat, sellers: usize) -> JobPlan
         slots: rng.between(2, 10) as u32,
         // Leases by time are short enough that some end before their job.
         lease_max_ms: if unit == Unit::Ms { rng.between(30_000, 600_000) } else { 3_600_000 },
+        funding: funding(rng),
+    }
+}
+
+fn funding(rng: &mut Rng) -> FundingPlan {
+    match rng.between(0, 10) {
+        0..3 => FundingPlan::Hold { tasks_per_slice: rng.between(1, 4), slices: rng.between(1, 9) as u8 },
+        3..5 => FundingPlan::Session { prepayments: rng.between(3, 12) },
+        _ => FundingPlan::Budget,
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::{
     cheat::Cheat,
     checker::WrongResults,
+    hold_watch::HoldTally,
     operator::OperatorCheats,
     plan::{Plan, Size},
     world::{Outcome, run},
@@ -165,6 +166,8 @@ pub struct Report {
     pub profits: Vec<Profit>,
     /// What the operator tried.
     pub operator: OperatorCheats,
+    /// Holds and sessions.
+    pub holds: HoldTally,
     /// Wrong results that stand.
     pub wrong: WrongResults,
     /// Seeds with what did not hold in them.
@@ -189,6 +192,7 @@ impl Report {
             for (deed, count) in &outcome.deeds {
                 *self.deeds.entry(deed).or_default() += count;
             }
+            self.holds.add(&outcome.holds);
             self.operator.tried += outcome.operator.tried;
             self.operator.proven += outcome.operator.proven;
             self.wrong.by_collusion += outcome.wrong.by_collusion;
@@ -236,6 +240,21 @@ impl fmt::Display for Report {
         }
         let OperatorCheats { tried, proven } = self.operator;
         writeln!(f, "  operator forked or rewrote the log {tried} times, proven {proven} times")?;
+        let HoldTally { leases, claimed, returned, forgone, slowest_ms, prepayments } = self.holds;
+        writeln!(
+            f,
+            "\nholds; work before its funds, a slice paid twice or stuck for an hour is a violation"
+        )?;
+        writeln!(f, "  {leases:>8} leases funded by them, {prepayments} prepayments of sessions")?;
+        writeln!(
+            f,
+            "  {claimed:>8} slices claimed, {returned} returned, {forgone} forgone by a provider that was away"
+        )?;
+        writeln!(
+            f,
+            "  {:>8.1} s from the slowest verdict to the end of its hold",
+            slowest_ms as f64 / 1_000.0
+        )?;
         let WrongResults { by_collusion, unaudited, unchecked, cancelled } = self.wrong;
         writeln!(f, "\nwrong results that stand; any other is a violation")?;
         writeln!(f, "  {by_collusion:>8} because enough parties colluded")?;

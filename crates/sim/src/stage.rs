@@ -94,6 +94,8 @@ pub(crate) enum MachineEvent {
     Worker(LeaseId, bool),
     /// The first run of a worker's queue ends.
     RunEnds(LeaseId, AttemptId),
+    /// The payments for its leases are looked at again.
+    Holds,
 }
 
 /// What happens at a party's client.

@@ -3,8 +3,9 @@
 use crate::{
     cheat::Side,
     checker::{Checker, Sabotage, WrongResults},
+    hold_watch::{HoldTally, NODE_MONEY},
     machine::{Machine, Parts, Spied},
-    market_host::{JOURNAL, MarketHost, SETTINGS},
+    market_host::{JOURNAL, MarketHost, SETTINGS, now_or_never},
     operator::{self, OperatorCheats},
     party::{News, OwnMachine, Party, consent},
     plan::{Fault, PartyPlan, Plan, Role, WORTH},
@@ -66,6 +67,8 @@ pub struct Outcome {
     pub focus_gain_msat: i64,
     /// What the operator tried.
     pub operator: OperatorCheats,
+    /// Holds and sessions.
+    pub holds: HoldTally,
     /// Jobs that were placed, and tasks that have a result.
     pub jobs: u64,
     /// Tasks that have a result.
@@ -149,6 +152,10 @@ impl<'a> World<'a> {
             Role::Validator(machines) => (OfferRole::Audit, machines.clone()),
             Role::Buyer(_) => (OfferRole::Work, Vec::new()),
         };
+        let lightning = self.network.node(&format!("node {owner}"));
+        if self.network.issue(&lightning, NODE_MONEY).is_err() {
+            self.checker.violation("no play money was issued".into());
+        }
         let mut own = Vec::new();
         for machine in machines {
             let index = self.machines.len();
@@ -163,6 +170,7 @@ impl<'a> World<'a> {
                 is_focus: plan.is_focus,
                 group: plan.group,
                 skew_ms: plan.skew_ms,
+                lightning: lightning.clone(),
             });
             let consent = consent(&machine.key, &venue, &key.public());
             let capacity = machine.capacity();
@@ -170,7 +178,7 @@ impl<'a> World<'a> {
             self.machines.push(machine);
         }
         let wallet = self.network.node("wallets");
-        self.parties.push(Party::new(owner, key, plan, venue, wallet, own));
+        self.parties.push(Party::new(owner, key, plan, venue, [wallet, lightning], own));
     }
 
     fn begin(&mut self) {
@@ -364,6 +372,7 @@ impl<'a> World<'a> {
             && state.jobs.iter().all(|(_, job)| is_settled(&job.phase))
             && state.leases.iter().all(|(_, lease)| lease.phase.is_closed())
             && state.withdrawals.is_empty()
+            && state.open_holds.is_empty()
             && state.topups.iter().all(|(_, topup)| topup.is_expired || topup.invoice.is_some())
             // Focus buyers that cannot pay never finish; everybody else's orders are in by now.
             && self.stage.now > EPOCH.plus(self.plan.chaos_ms + 30_000)
@@ -425,6 +434,8 @@ impl<'a> World<'a> {
         if is_clean {
             self.checker.finish(&floor, &journaled);
             self.check_money(&floor);
+            let wrong = self.checker.holds.compare(floor.state(), &self.parties);
+            wrong.into_iter().for_each(|what| self.checker.violation(what));
         }
         let groups: BTreeMap<PartyId, u64> =
             self.parties.iter().filter_map(|party| Some((party.id?, party.plan.group))).collect();
@@ -433,6 +444,7 @@ impl<'a> World<'a> {
             |job, task| truth(&job.spec.module, task),
             |party| groups.get(&party).copied().unwrap_or(u64::MAX - party.0),
         );
+        outcome.holds = self.checker.holds.tally;
         outcome.focus_gain_msat = self.focus_gain(&floor);
         let before = (floor.engine().state_hash().ok(), floor.log().head());
         let head = floor.head();
@@ -473,7 +485,7 @@ impl<'a> World<'a> {
             self.checker.violation(format!("play money is missing: {imbalance}"));
         }
         let held = floor.state().ledger.held();
-        match crate::market_host::now_or_never(self.market.node.balance()) {
+        match now_or_never(self.market.node.balance()) {
             Some(Ok(balance)) if balance.spendable == held && balance.in_flight == Msat::ZERO => {}
             other => self.checker.violation(format!("the market owes {held} and its node has {other:?}")),
         }
@@ -514,6 +526,9 @@ impl<'a> World<'a> {
             gain -= self.checker.deposits.get(&id).copied().unwrap_or_default() as i64;
             let own = self.machines.iter().filter(|machine| machine.owner == party_index(&self.parties, id));
             gain -= own.map(|machine| machine.spent.0 as i64).sum::<i64>();
+            if let Some(Ok(balance)) = now_or_never(party.lightning.balance()) {
+                gain += balance.spendable.0 as i64 + balance.in_flight.0 as i64 - NODE_MONEY.0 as i64;
+            }
             gain += self.worth_of_results(floor, party);
         }
         gain

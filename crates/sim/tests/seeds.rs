@@ -27,6 +27,8 @@ fn in_every_small_world_everything_holds_and_no_cheat_pays() {
     assert!(report.profits.iter().all(|profit| profit.finding != Finding::Profits), "{report}");
     assert_eq!(report.profits.len(), Cheat::ALL.len(), "every cheat is played");
     assert!(report.operator.tried > 0 && report.operator.tried == report.operator.proven);
+    assert!(report.holds.leases > 0 && report.holds.claimed > 0 && report.holds.returned > 0, "{report}");
+    assert!(report.holds.prepayments > 0, "{report}");
     assert!(report.faults.get("market crash").is_some_and(|crashes| *crashes > 0));
 }
 
@@ -70,4 +72,10 @@ fn an_acknowledged_statement_that_is_forgotten_is_noticed() {
 fn a_wrong_result_without_enough_colluders_is_noticed() {
     let violations = broken(Cheat::OperatorSybils, Sabotage::HidesColluders);
     assert!(violations.iter().any(|what| what.contains("a wrong result was accepted")), "{violations:?}");
+}
+
+#[test]
+fn a_lease_that_works_before_its_payments_are_held_is_noticed() {
+    let violations = broken(Cheat::LateReveal, Sabotage::StartsUnfunded);
+    assert!(violations.iter().any(|what| what.contains("nobody holds its payments")), "{violations:?}");
 }

@@ -3,6 +3,7 @@
 use super::{GRIEF_MS, LOOK_MS, Party, Purpose};
 use crate::{
     cheat::Cheat,
+    market_host::now_or_never,
     order::{job_spec, order_terms},
     plan::JobPlan,
     stage::{PartyEvent, Request, Response, Stage},
@@ -13,10 +14,14 @@ use market::{
     job::Verification,
     key::SecretKey,
     reply::Reply,
-    units::TimeMs,
+    units::{Msat, TimeMs},
     verify::{Chain, rounds_for},
 };
-use node::buyer::agent::{Action, Follower, Input, Resume};
+use node::{
+    api::JobView,
+    buyer::agent::{Action, Follower, Input, Resume},
+};
+use pay::{LightningNode, PayRequest};
 use std::rc::Rc;
 
 /// A job of this buyer.
@@ -82,6 +87,24 @@ impl Party {
             None => {
                 own.is_over = true;
                 stage.count("order given up");
+            }
+        }
+    }
+
+    /// Pays the invoices of a job's leases, each once: its node pays a hash no second time.
+    pub(super) fn pay_holds(&mut self, stage: &mut Stage, view: &JobView) {
+        for hold in &view.holds {
+            for bolt11 in &hold.invoices {
+                let is_dealt = pay::bolt11::decode(bolt11).is_ok_and(|invoice| {
+                    hold.payment_hashes.contains(&invoice.payment_hash)
+                        && invoice.amount == Some(hold.slice_msat)
+                });
+                if is_dealt {
+                    stage.note("hold paid");
+                    let max_fee = Msat(100_000);
+                    let request = PayRequest { bolt11: bolt11.clone(), amount: hold.slice_msat, max_fee };
+                    let _ = now_or_never(self.lightning.pay(request));
+                }
             }
         }
     }
