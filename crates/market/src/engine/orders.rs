@@ -20,6 +20,9 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
+/// How many offers are looked for at once where a prepayment may pay for one lease only and the next search is soon.
+const SLOTS_PER_PREPAYMENT: u32 = 16;
+
 impl Engine {
     pub(super) fn place_order(
         &mut self,
@@ -138,19 +141,30 @@ impl Engine {
         }
     }
 
-    /// Gives the free slots of an open order to the best standing offers: lowest price ÷ quality first.
+    /// Gives the free slots of an open order to the best standing offers: lowest price ÷ quality first. A session pays for
+    /// more of them, one prepayment after another.
     pub(super) fn fill_slots(&mut self, order: OrderId) {
+        while self.has_free_slot(order) {
+            self.grant_free_slots(order);
+            if !self.has_free_slot(order) || !self.refill_or_end(order) {
+                return;
+            }
+        }
+    }
+
+    fn has_free_slot(&self, order: OrderId) -> bool {
+        let row = self.state.order(order);
+        row.takes_offers() && self.has_unclaimed_work(row.job)
+    }
+
+    fn grant_free_slots(&mut self, order: OrderId) {
         let row = self.state.order(order);
         let free = row.terms.slots.saturating_sub(row.held_slots);
-        if !matches!(row.phase, OrderPhase::Open) || free == 0 || !self.has_unclaimed_work(row.job) {
-            return;
-        }
-        let best = self.best_offers(order, free as usize);
-        if best.is_empty() {
-            self.refill(self.state.order(order).job);
-            return self.end_if_unfunded(order);
-        }
-        for (_, offer) in best {
+        let wanted = match row.terms.funding {
+            Some(Funding::Session { .. }) => free.min(SLOTS_PER_PREPAYMENT),
+            Some(Funding::Hold { .. }) | None => free,
+        };
+        for (_, offer) in self.best_offers(order, wanted as usize) {
             let rate = self.state.offer(offer).terms.rate;
             while self.offer_can_serve(order, offer) {
                 if self.grant_lease(order, offer, rate, false).is_none() {
@@ -199,24 +213,28 @@ impl Engine {
         })
     }
 
-    /// A job by time ends when offers could serve it and its escrow can pay for none of them, once no lease is left that has
-    /// time, and nothing is open that could still free money.
-    fn end_if_unfunded(&mut self, order: OrderId) {
+    /// Offers could serve the job and its escrow can pay for none of them: a session takes its next prepayment, which is
+    /// worth another try. Without one, a job by time, or by holds, ends once no lease is left that has time, and nothing is
+    /// open that could still free money.
+    fn refill_or_end(&mut self, order: OrderId) -> bool {
         let row = self.state.order(order);
         let job = row.job;
-        let needs_funds =
-            row.terms.ceiling.unit == Unit::Ms || matches!(row.terms.funding, Some(Funding::Hold { .. }));
+        let by_hold = matches!(row.terms.funding, Some(Funding::Hold { .. }));
+        let needs_funds = row.terms.ceiling.unit == Unit::Ms || by_hold;
+        if !needs_funds || !self.offers_by_price(order).any(|offer| self.offer_can_serve(order, offer)) {
+            return false;
+        }
+        if self.refill(job) {
+            return true;
+        }
         let has_lease = self.open_leases_of(job).into_iter().any(|lease| {
             let row = self.state.lease(lease);
             row.phase.is_held() || !row.open_attempts.is_empty()
         });
-        if needs_funds
-            && !has_lease
-            && !self.waits_for_money(job)
-            && self.offers_by_price(order).any(|offer| self.offer_can_serve(order, offer))
-        {
+        if !has_lease && !self.waits_for_money(job) {
             self.end_job(job, JobOutcome::OutOfFunds);
         }
+        false
     }
 
     /// Price ÷ quality, comparable between offers of one unit.

@@ -118,6 +118,20 @@ fn by_time_a_lease_is_paid_for_longer_before_it_ends() {
 }
 
 #[test]
+fn no_prepayment_is_taken_for_a_lease_that_nobody_offers() {
+    let mut world = World::new();
+    let rate = Rate::per_hour(Msat(3_600_000));
+    let worker = world.provider(offer_terms(OfferRole::Work, rate), Msat::ZERO, honest);
+    let buyer = world.buyer(Msat(40_000_000));
+    let terms = OrderTerms { slots: 9, ..session(rate, 900_000, 32_400_000) };
+    world.place(&buyer, terms, job(1, Verification::None)).unwrap();
+    assert_eq!(world.leases_of(&worker).len(), 4, "as many as the machine has cores");
+    assert_eq!(world.available(buyer.party), Msat(40_000_000 - 4 * 900_000), "one for each lease");
+    world.wait(1_000);
+    assert_eq!(world.available(buyer.party), Msat(40_000_000 - 4 * 900_000));
+}
+
+#[test]
 fn a_prepayment_of_nothing_or_above_the_budget_is_refused() {
     let mut world = World::new();
     let buyer = world.buyer(Msat(100_000));
