@@ -59,7 +59,11 @@ macro_rules! entity_ids {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                if serializer.is_human_readable() { serializer.collect_str(self) } else { serializer.serialize_u64(self.0) }
+                if serializer.is_human_readable() {
+                    serializer.serialize_str(readable(concat!($prefix, "-"), self.0, &mut [0; READABLE_MAX_BYTES]))
+                } else {
+                    serializer.serialize_u64(self.0)
+                }
             }
         }
 
@@ -132,6 +136,27 @@ impl Digest {
     pub fn short(&self) -> String {
         data_encoding::HEXLOWER.encode(&self.0[..5])
     }
+}
+
+/// The longest readable form of an id: the longest prefix, a dash, and twenty digits.
+const READABLE_MAX_BYTES: usize = 32;
+
+/// The readable form of an id. Ids are in every line of statements, receipts and the log, and formatting one takes several
+/// times as long as this.
+fn readable<'t>(prefix: &str, number: u64, text: &'t mut [u8; READABLE_MAX_BYTES]) -> &'t str {
+    let (mut start, mut rest) = (text.len(), number);
+    loop {
+        start -= 1;
+        text[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    let end_of_prefix = start;
+    start -= prefix.len();
+    text[start..end_of_prefix].copy_from_slice(prefix.as_bytes());
+    str::from_utf8(&text[start..]).unwrap_or_else(|_| unreachable!("a prefix and digits are text"))
 }
 
 /// The hex digits of 32 bytes. Digests are most of what statements and receipts are made of: no allocation here.
@@ -224,7 +249,14 @@ mod tests {
         for text in ["lease-", "lease-+1", "job-1", "lease-99999999999999999999", "42"] {
             assert!(text.parse::<LeaseId>().is_err(), "{text}");
         }
-        assert_eq!(serde_json::to_string(&JobId(7)).unwrap(), "\"job-7\"");
+    }
+
+    #[test]
+    fn the_json_of_an_id_is_its_readable_form() {
+        for number in [0, 7, 10, 99_999, u64::MAX] {
+            let id = WithdrawalId(number);
+            assert_eq!(serde_json::to_string(&id).unwrap(), format!("\"{id}\""));
+        }
     }
 
     #[test]

@@ -142,13 +142,15 @@ impl Statement {
         if self.payload.len() > MAX_PAYLOAD_BYTES {
             return Err(StatementError::TooLarge { bytes: self.payload.len() });
         }
-        let unreadable = |error: serde_json::Error| StatementError::Unreadable { reason: error.to_string() };
-        // The version is read first, so that a later format gives a clear answer rather than an unknown field.
-        let version: Version = serde_json::from_str(&self.payload).map_err(unreadable)?;
-        if version.v != 1 {
-            return Err(StatementError::Version { v: version.v });
+        match serde_json::from_str::<Payload>(&self.payload) {
+            Ok(payload) if payload.v == 1 => Ok(payload),
+            Ok(Payload { v, .. }) => Err(StatementError::Version { v }),
+            // A later format gets a clear answer rather than an unknown field.
+            Err(error) => Err(match serde_json::from_str::<Version>(&self.payload) {
+                Ok(Version { v }) if v != 1 => StatementError::Version { v },
+                Ok(_) | Err(_) => StatementError::Unreadable { reason: error.to_string() },
+            }),
         }
-        serde_json::from_str(&self.payload).map_err(unreadable)
     }
 
     fn checked(&self, payload: Payload) -> Checked {
@@ -227,7 +229,9 @@ mod tests {
         let mut statement = Statement::sign(&secret(), &payload()).unwrap();
         statement.payload = statement.payload.replace("\"v\":1", "\"v\":2");
         assert_eq!(statement.read(), Err(StatementError::Version { v: 2 }));
-        statement.payload = statement.payload.replace("\"v\":2", "\"v\":1,\"extra\":0");
+        statement.payload = statement.payload.replace("\"v\":2", "\"v\":2,\"extra\":0");
+        assert_eq!(statement.read(), Err(StatementError::Version { v: 2 }));
+        statement.payload = statement.payload.replace("\"v\":2", "\"v\":1");
         assert!(matches!(statement.read(), Err(StatementError::Unreadable { .. })));
         statement.payload.truncate(20);
         assert!(matches!(statement.read(), Err(StatementError::Unreadable { .. })));
