@@ -16,6 +16,8 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
+/// The most prepayments of one session.
+pub const PREPAYMENTS_MAX: u64 = 1_000;
 /// The most slices of one hold.
 pub const SLICES_MAX: u8 = 8;
 /// A slice is at least this many times what claiming one payment on the chain costs.
@@ -58,6 +60,9 @@ impl Funding {
     pub fn flaw(&self, budget_msat: Msat) -> Option<&'static str> {
         match *self {
             Funding::Session { prepay_msat } if prepay_msat == Msat::ZERO => Some("a prepayment of nothing"),
+            Funding::Session { prepay_msat } if budget_msat.0 / prepay_msat.0 >= PREPAYMENTS_MAX => {
+                Some("a session of more than 1000 prepayments: make them larger")
+            }
             Funding::Session { prepay_msat } if prepay_msat > budget_msat => {
                 Some("the prepayment is more than the whole budget")
             }

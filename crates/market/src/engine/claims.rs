@@ -67,13 +67,14 @@ impl Engine {
             }
         }
         if !grants.is_empty() {
-            self.refill(job);
+            self.refill(job, Msat::ZERO);
             let attempts = grants.iter().map(|grant| (grant.attempt, grant.task)).collect();
             self.emit(Event::TasksClaimed { lease, job, attempts });
             return Ok(grants);
         }
         let is_spent = matches!(halt, Halt::OutOfFunds);
-        if is_spent && (self.refill(job) || self.roll_hold(lease) || self.end_if_out_of_funds(job)) {
+        let price = self.price_of_attempt(lease).unwrap_or(Msat::ZERO);
+        if is_spent && (self.refill(job, price) || self.roll_hold(lease) || self.end_if_out_of_funds(job)) {
             return Ok(grants);
         }
         Err(Rejection::conflict(Entity::Lease(lease), Conflict::NothingToClaim))

@@ -224,7 +224,8 @@ impl Engine {
         if !needs_funds || !self.offers_by_price(order).any(|offer| self.offer_can_serve(order, offer)) {
             return false;
         }
-        if self.refill(job) {
+        // Whatever is left: it pays for none of them.
+        if self.refill(job, Msat::MAX) {
             return true;
         }
         let has_lease = self.open_leases_of(job).into_iter().any(|lease| {

@@ -24,15 +24,16 @@ impl Engine {
         }
     }
 
-    /// Takes the next prepayment when little is left, up to the budget, as far as the balance goes. Says whether that changed
-    /// anything.
-    pub(super) fn refill(&mut self, job: JobId) -> bool {
+    /// Takes the next prepayment when little is left, or less than `needed`, up to the budget, as far as the balance goes.
+    /// Says whether that changed anything.
+    pub(super) fn refill(&mut self, job: JobId, needed: Msat) -> bool {
         let row = self.state.job(job);
         let (buyer, terms) = (row.buyer, &self.state.order(row.order).terms);
         let Some(Funding::Session { prepay_msat }) = terms.funding else { return false };
         let left_msat = self.state.ledger.available(Account::Escrow(job));
         let wanted_msat = prepay_msat.min(terms.budget_msat.saturating_sub(row.funded_msat));
-        if !row.is_active() || left_msat.0 >= prepay_msat.0 / LOW_SHARE || wanted_msat == Msat::ZERO {
+        let enough = needed.max(Msat(prepay_msat.0 / LOW_SHARE));
+        if !row.is_active() || left_msat >= enough || wanted_msat == Msat::ZERO {
             return false;
         }
         let amount_msat = wanted_msat.min(self.state.ledger.available(Account::Available(buyer)));
@@ -66,7 +67,7 @@ impl Engine {
         };
         let waiting: Vec<JobId> = self.state.sessions.iter().copied().filter(is_waiting).collect();
         for job in waiting {
-            self.refill(job);
+            self.refill(job, Msat::MAX);
             for lease in self.open_leases_of(job) {
                 self.extend_lease(lease);
             }
@@ -116,7 +117,7 @@ impl Engine {
         let LeasePhase::Running { started } = row.phase else { return };
         let Some(transfer) = row.reserved.filter(|_| self.state.sessions.contains(&row.job)) else { return };
         let (job, party, rate, max_ms, limit_ms) = (row.job, row.party, row.rate, row.max_ms, row.limit_ms);
-        self.refill(job);
+        self.refill(job, Msat::ZERO);
         let set_aside = self.state.ledger.pending_amount(transfer).unwrap_or(Msat::ZERO);
         let most = self.state.ledger.available(Account::Escrow(job)).plus(set_aside).unwrap_or(set_aside);
         let paid_ms = mul_div(most.0, rate.per, rate.msat.0.max(1), Rounding::Down).unwrap_or(u64::MAX);

@@ -118,6 +118,19 @@ fn by_time_a_lease_is_paid_for_longer_before_it_ends() {
 }
 
 #[test]
+fn a_prepayment_is_taken_for_a_task_that_costs_more_than_is_left() {
+    let mut world = World::new();
+    let rate = Rate::per_task(Msat(3_000));
+    let worker = world.provider(offer_terms(OfferRole::Work, rate), Msat::ZERO, honest);
+    let buyer = world.buyer(Msat(100_000));
+    // Each leaves 2 000 of its 8 000: no little, and not enough.
+    let job = world.place(&buyer, session(rate, 8_000, 60_000), job(20, Verification::None)).unwrap();
+    world.work(&[&worker]);
+    assert_eq!(outcome(&world, job), Some(JobOutcome::Completed));
+    assert_eq!(world.available(buyer.party), Msat(40_000));
+}
+
+#[test]
 fn no_prepayment_is_taken_for_a_lease_that_nobody_offers() {
     let mut world = World::new();
     let rate = Rate::per_hour(Msat(3_600_000));
@@ -132,10 +145,10 @@ fn no_prepayment_is_taken_for_a_lease_that_nobody_offers() {
 }
 
 #[test]
-fn a_prepayment_of_nothing_or_above_the_budget_is_refused() {
+fn a_prepayment_of_next_to_nothing_or_above_the_budget_is_refused() {
     let mut world = World::new();
     let buyer = world.buyer(Msat(100_000));
-    for prepay in [0, 20_001] {
+    for prepay in [0, 20, 20_001] {
         let terms = session(Rate::per_task(Msat(1_000)), prepay, 20_000);
         let refused = world.place(&buyer, terms, job(1, Verification::None));
         assert!(matches!(refused, Err(Rejection::Flaw(_))), "{refused:?}");
