@@ -255,6 +255,7 @@ impl Scene {
             class,
             attributes: Attributes::new(),
             lease_max_ms: 86_400_000,
+            holds: None,
         }
     }
 
@@ -309,7 +310,8 @@ impl Scene {
             lease_max_ms: 3_600_000,
             funding: None,
         };
-        let limits = TaskLimits { memory_mib: 64, output_bytes: 1_000, fuel: 1_000_000, timeout_ms: SHORTLY_MS };
+        let limits =
+            TaskLimits { memory_mib: 64, output_bytes: 1_000, fuel: 1_000_000, timeout_ms: SHORTLY_MS };
         let job = JobSpec {
             name: "frames".into(),
             profile: "wasm-1".into(),

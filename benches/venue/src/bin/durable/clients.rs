@@ -13,6 +13,12 @@ pub(crate) trait Client: Send + 'static {
     fn command(&mut self) -> impl Future<Output = anyhow::Result<()>> + Send;
 }
 
+/// Somebody who sends batches, step by step: what the next step says follows from the answers to the last.
+pub(crate) trait BatchClient: Client {
+    /// Makes the commands of the next step: the work of the client's own machine, outside the measured time.
+    fn prepare(&mut self) -> anyhow::Result<()>;
+}
+
 /// When the next command is sent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Pace {
@@ -54,6 +60,46 @@ pub(crate) async fn drive<C: Client>(clients: Vec<C>, pace: Pace, length: Durati
         latencies.extend(&done??);
     }
     Ok(Run { latencies, took: end - counted_from })
+}
+
+/// Lets all clients send what they have prepared, each command as soon as the last is answered, and prepare again. The
+/// time is that of sending alone. The first `warm_up` steps are not counted.
+pub(crate) async fn drive_steps<C: BatchClient>(
+    mut clients: Vec<C>,
+    commands: usize,
+    steps: usize,
+    warm_up: usize,
+) -> anyhow::Result<Run> {
+    let mut run = Run::default();
+    for step in 0..steps {
+        clients.iter_mut().try_for_each(C::prepare)?;
+        let begun = Instant::now();
+        let mut working = JoinSet::new();
+        for client in clients.drain(..) {
+            working.spawn(send(client, commands));
+        }
+        let mut latencies = Samples::default();
+        while let Some(done) = working.join_next().await {
+            let (client, answered) = done??;
+            clients.push(client);
+            latencies.extend(&answered);
+        }
+        if step >= warm_up {
+            run.took += begun.elapsed();
+            run.latencies.extend(&latencies);
+        }
+    }
+    Ok(run)
+}
+
+async fn send<C: Client>(mut client: C, commands: usize) -> anyhow::Result<(C, Samples)> {
+    let mut latencies = Samples::default();
+    for _ in 0..commands {
+        let begun = Instant::now();
+        client.command().await?;
+        latencies.push(begun.elapsed());
+    }
+    Ok((client, latencies))
 }
 
 async fn work<C: Client>(

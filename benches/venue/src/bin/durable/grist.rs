@@ -1,7 +1,10 @@
 //! Ours: the venue core with its journal, a writer that takes together what arrived while the last sync ran, and clients
 //! whose statements are read and checked before they reach it.
 
-use super::{BATCH, clients::Client};
+use super::{
+    BATCH, BATCHES,
+    clients::{BatchClient, Client},
+};
 use anyhow::{Context, bail, ensure};
 use market::{
     command::{CERTIFICATE_DOMAIN, Claim, Command, Commit, Reveal, TopUpOutcome, certificate_message},
@@ -22,6 +25,7 @@ use node::{
     venue::{CheckedStatement, NoArchive, Refusal, Settings, Venue, check_statement},
 };
 use std::{
+    collections::VecDeque,
     path::Path,
     sync::mpsc::{Receiver, Sender, channel},
     thread::{self, JoinHandle},
@@ -31,6 +35,12 @@ use tokio::sync::oneshot;
 
 /// How long a statement is good, in milliseconds.
 const LIFETIME_MS: u64 = 60_000;
+/// Batches that one lease may have under way.
+const BATCHES_PER_LEASE: usize = 4;
+/// Leases of each client that sends batches.
+const LEASES: usize = BATCHES / BATCHES_PER_LEASE;
+/// Tasks of each job: more than a run claims.
+const TASKS: u32 = 100_000;
 /// Statements that the writer takes together at most, as in the server.
 const GROUP_MAX: usize = 4_096;
 
@@ -96,7 +106,7 @@ impl Market {
         Ok(savers)
     }
 
-    /// Clients that each work for a job of their own, 1,000 tasks at a time.
+    /// Clients that each work for jobs of their own, 1,000 tasks at a time.
     pub(crate) async fn batch_clients(&self, count: usize) -> anyhow::Result<Vec<Worker>> {
         let mut workers = Vec::new();
         for nth in 0..count {
@@ -110,21 +120,32 @@ impl Market {
                 machine_key: machine.key.public(),
                 consent,
                 label: "machine".into(),
-                capacity: resources(),
+                capacity: resources(LEASES as u64),
             };
             let reply = owner.send(certify).await?;
             let Reply::Machine(id) = reply else { bail!("{reply:?}") };
             machine.send(Command::PostOffer { machine: id, terms: Box::new(offer_terms()?) }).await?;
-            let order = Command::PlaceOrder {
-                terms: Box::new(order_terms()),
-                job: Box::new(job()),
-                audit_anchor: None,
-            };
-            let reply = owner.send(order).await?;
-            let Reply::Order { leases, .. } = reply else { bail!("{reply:?}") };
-            let lease = *leases.first().context("no lease")?;
-            machine.send(Command::StartLease { lease }).await?;
-            workers.push(Worker { machine, party, lease, next: Next::Claim });
+            let mut leases = Vec::new();
+            for _ in 0..LEASES {
+                let order = Command::PlaceOrder {
+                    terms: Box::new(order_terms()),
+                    job: Box::new(job()),
+                    audit_anchor: None,
+                };
+                let reply = owner.send(order).await?;
+                let Reply::Order { leases: won, .. } = reply else { bail!("{reply:?}") };
+                let lease = *won.first().context("no lease")?;
+                machine.send(Command::StartLease { lease }).await?;
+                leases.push(lease);
+            }
+            workers.push(Worker {
+                machine,
+                party,
+                leases,
+                next: Step::Claim,
+                held: vec![],
+                signed: VecDeque::new(),
+            });
         }
         Ok(workers)
     }
@@ -201,52 +222,70 @@ impl Client for Saver {
     }
 }
 
-/// Claims 1,000 tasks, commits their results, reveals them, and again.
+/// Claims tasks, 1,000 at a time, commits their results, reveals them, and again. The statements of a step are signed, and
+/// its seals made, before it begins: both are the work of the machines that run the tasks.
 pub(crate) struct Worker {
     machine: Signer,
     party: PartyId,
-    lease: LeaseId,
-    next: Next,
+    leases: Vec<LeaseId>,
+    next: Step,
+    /// What was claimed and is not revealed, batch by batch.
+    held: Vec<Vec<(AttemptId, u32)>>,
+    signed: VecDeque<Statement>,
 }
 
-enum Next {
+enum Step {
     Claim,
-    Commit(Vec<(AttemptId, u32)>),
-    Reveal(Vec<(AttemptId, u32)>),
+    Commit,
+    Reveal,
+}
+
+impl BatchClient for Worker {
+    fn prepare(&mut self) -> anyhow::Result<()> {
+        self.next = match self.next {
+            Step::Claim => {
+                for lease in self.leases.iter().flat_map(|lease| [*lease; BATCHES_PER_LEASE]) {
+                    let claims = vec![Claim { lease, max: BATCH as u32 }];
+                    self.signed.push_back(self.machine.sign(Command::ClaimTasks { claims })?);
+                }
+                Step::Commit
+            }
+            Step::Commit => {
+                for tasks in &self.held {
+                    let seal_of = |(attempt, task): &(AttemptId, u32)| Commit {
+                        attempt: *attempt,
+                        seal: seal(*task, *attempt, self.party, &salt(), &result()),
+                    };
+                    let commits = tasks.iter().map(seal_of).collect();
+                    self.signed.push_back(self.machine.sign(Command::CommitResults { commits })?);
+                }
+                Step::Reveal
+            }
+            Step::Reveal => {
+                for tasks in self.held.drain(..) {
+                    let open = |(attempt, _)| Reveal { attempt, salt: salt(), result: result() };
+                    let reveals = tasks.into_iter().map(open).collect();
+                    self.signed.push_back(self.machine.sign(Command::RevealResults { reveals })?);
+                }
+                Step::Claim
+            }
+        };
+        Ok(())
+    }
 }
 
 impl Client for Worker {
     async fn command(&mut self) -> anyhow::Result<()> {
-        self.next = match std::mem::replace(&mut self.next, Next::Claim) {
-            Next::Claim => {
-                let claims = vec![Claim { lease: self.lease, max: BATCH as u32 }];
-                let reply = self.machine.send(Command::ClaimTasks { claims }).await?;
-                let Reply::Claimed(items) = reply else { bail!("{reply:?}") };
+        let statement = self.signed.pop_front().context("nothing is prepared")?;
+        match self.machine.submit(&statement).await? {
+            Reply::Claimed(items) => {
                 let Some(Item::Done(grants)) = items.into_iter().next() else { bail!("nothing was claimed") };
                 ensure!(grants.len() == BATCH, "{} tasks", grants.len());
-                Next::Commit(grants.iter().map(|grant| (grant.attempt, grant.task)).collect())
+                self.held.push(grants.iter().map(|grant| (grant.attempt, grant.task)).collect());
+                Ok(())
             }
-            Next::Commit(tasks) => {
-                let seal_of = |(attempt, task): &(AttemptId, u32)| Commit {
-                    attempt: *attempt,
-                    seal: seal(*task, *attempt, self.party, &salt(), &result()),
-                };
-                let commits = tasks.iter().map(seal_of).collect();
-                check(self.machine.send(Command::CommitResults { commits }).await?)?;
-                Next::Reveal(tasks)
-            }
-            Next::Reveal(tasks) => {
-                let open = |(attempt, _): &(AttemptId, u32)| Reveal {
-                    attempt: *attempt,
-                    salt: salt(),
-                    result: result(),
-                };
-                let reveals = tasks.iter().map(open).collect();
-                check(self.machine.send(Command::RevealResults { reveals }).await?)?;
-                Next::Claim
-            }
-        };
-        Ok(())
+            reply => check(reply),
+        }
     }
 }
 
@@ -264,15 +303,16 @@ fn result() -> TaskResult {
     TaskResult { exit: Exit::Code(0), output: Digest([3; 32]), fuel: 500_000 }
 }
 
-fn resources() -> Resources {
-    Resources { cpu_milli: 1_000, memory_mib: 1_024, ..Resources::default() }
+/// What so many leases take.
+fn resources(leases: u64) -> Resources {
+    Resources { cpu_milli: 1_000 * leases, memory_mib: 1_024 * leases, ..Resources::default() }
 }
 
 fn offer_terms() -> anyhow::Result<OfferTerms> {
     Ok(OfferTerms {
         role: OfferRole::Work,
         rate: Rate::per_task(Msat(1)),
-        resources: resources(),
+        resources: resources(LEASES as u64),
         isolation: Isolation::Wasm,
         region: "here".parse()?,
         class: "x86-64".parse()?,
@@ -287,9 +327,9 @@ fn order_terms() -> OrderTerms {
         kind: OrderKind::Ask,
         slots: 1,
         ceiling: Rate::per_task(Msat(1)),
-        budget_msat: Msat(JobSpec::MAX_TASKS.into()),
+        budget_msat: Msat(TASKS.into()),
         needs: Needs {
-            resources: resources(),
+            resources: resources(1),
             isolation: Isolation::Wasm,
             region: None,
             attributes: Attributes::new(),
@@ -297,6 +337,7 @@ fn order_terms() -> OrderTerms {
             min_bond_msat: Msat::ZERO,
         },
         lease_max_ms: 3_600_000,
+        funding: None,
     }
 }
 
@@ -309,7 +350,7 @@ fn job() -> JobSpec {
         env: Default::default(),
         stdin: None,
         inputs: vec![],
-        tasks: JobSpec::MAX_TASKS,
+        tasks: TASKS,
         max_parallel: 100_000,
         retries: 3,
         duplicate_stragglers: false,

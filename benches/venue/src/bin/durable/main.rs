@@ -3,8 +3,11 @@
 //! Both get the same clients, the same number of commands outstanding and the same batch size, on the same disk, in
 //! turns. A single command moves one msat between two accounts and remembers its idempotency key; ours also comes as a
 //! signed statement, whose JSON is read and whose signature is checked within the measured time. A batch is one
-//! statement with 1,000 items (tasks claimed, results committed, results revealed), against one transaction that
-//! inserts 1,000 rows and updates two balances.
+//! statement with 1,000 items, against one transaction over 1,000 rows. The items go through three steps on both sides:
+//! tasks are claimed and their price is set aside, results are committed, results are revealed and paid; PostgreSQL
+//! inserts its rows, and changes them twice. What is sent in a step is made before its clock starts, on both sides:
+//! signing is the work of the client's own machine. A second line has PostgreSQL insert 1,000 rows and do no more, beside
+//! the same batches of ours.
 //!
 //! Closed loop: each client sends as soon as it has its answer, which gives the rate. Open loop: commands are due at
 //! fixed times at the same rate on both sides, and a latency counts from when the command was due.
@@ -13,7 +16,8 @@ mod clients;
 mod grist;
 mod postgres;
 
-use clients::{Pace, Run, drive};
+use clients::{Pace, Run, drive, drive_steps};
+use postgres::Step;
 use report::{
     machine,
     samples::{Samples, median},
@@ -31,6 +35,12 @@ const SINGLE_CLIENTS: usize = 64;
 const BATCH_CLIENTS: usize = 8;
 /// Items of a batch.
 pub(crate) const BATCH: usize = 1_000;
+/// Batches that each client sends in one step.
+pub(crate) const BATCHES: usize = 32;
+/// What items go through.
+const STEPS: &[Step] = &[Step::Claim, Step::Commit, Step::Reveal];
+/// How often they do so in a round; the first time is not counted.
+const CYCLES: usize = 4;
 /// Rounds; ours and the peer's take turns.
 const ROUNDS: usize = 3;
 /// How long each round runs.
@@ -64,15 +74,12 @@ async fn main() -> anyhow::Result<()> {
         "–".into(),
         "".into(),
     ]);
-    let (theirs, ours) = peers.rates(Work::Batch).await?;
     let items = |batches: f64| batches * BATCH as f64;
-    row(
-        &mut table,
-        format!("{BATCH_CLIENTS} clients, batches of {BATCH}, items"),
-        items(theirs),
-        items(ours),
-        1.5,
-    );
+    let (inserted, beside) = peers.rates(Work::Batch(&[Step::Insert])).await?;
+    let (theirs, ours) = peers.rates(Work::Batch(STEPS)).await?;
+    let what = format!("{BATCH_CLIENTS} clients, batches of {BATCH}, items");
+    row(&mut table, what, items(theirs), items(ours), 1.5);
+    row(&mut table, "the same, beside inserts alone".into(), items(inserted), items(beside), 1.5);
     let limit = items(syncs);
     table.row([
         "of fsyncs/s × batch".into(),
@@ -99,10 +106,11 @@ fn row(table: &mut Table, what: String, theirs: f64, ours: f64, aim: f64) {
 }
 
 /// What the clients do.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Work {
     Single,
-    Batch,
+    /// The peer does these steps; ours are always all.
+    Batch(&'static [Step]),
 }
 
 /// Both sides, in turns.
@@ -137,7 +145,10 @@ impl Contest<'_> {
         let Some(database) = &self.database else { return Ok(Run::default()) };
         match work {
             Work::Single => drive(database.single_clients(SINGLE_CLIENTS).await?, pace, ROUND).await,
-            Work::Batch => drive(database.batch_clients(BATCH_CLIENTS).await?, pace, ROUND).await,
+            Work::Batch(steps) => {
+                let clients = database.batch_clients(BATCH_CLIENTS, steps).await?;
+                drive_steps(clients, BATCHES, STEPS.len() * CYCLES, STEPS.len()).await
+            }
         }
     }
 
@@ -147,7 +158,10 @@ impl Contest<'_> {
         let market = grist::Market::start(&folder)?;
         let run = match work {
             Work::Single => drive(market.single_clients(SINGLE_CLIENTS).await?, pace, ROUND).await?,
-            Work::Batch => drive(market.batch_clients(BATCH_CLIENTS).await?, pace, ROUND).await?,
+            Work::Batch(_) => {
+                let clients = market.batch_clients(BATCH_CLIENTS).await?;
+                drive_steps(clients, BATCHES, STEPS.len() * CYCLES, STEPS.len()).await?
+            }
         };
         market.stop()?;
         fs::remove_dir_all(&folder)?;

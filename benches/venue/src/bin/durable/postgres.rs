@@ -1,20 +1,28 @@
 //! The peer: a PostgreSQL cluster of its own, with the settings that it comes with.
 
-use super::{BATCH, clients::Client};
+use super::{
+    BATCH, BATCHES,
+    clients::{BatchClient, Client},
+};
 use anyhow::{Context, ensure};
 use std::{
+    collections::VecDeque,
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
-use tokio_postgres::{Config, NoTls, Statement};
+use tokio_postgres::{Config, NoTls, Statement, types::ToSql};
 
-/// Accounts and transfers as ours have them: two accounts for each client, and an idempotency key for each command.
+/// Accounts, transfers and attempts as ours have them: two accounts for each client, and an idempotency key for each
+/// command. A row of attempts is changed twice: it is left the room in which that is cheapest.
 const SCHEMA: &str = "
     CREATE TABLE accounts (id bigint PRIMARY KEY, balance bigint NOT NULL CHECK (balance >= 0));
     CREATE TABLE transfers (id bigserial PRIMARY KEY, digest bytea NOT NULL UNIQUE,
         debit bigint NOT NULL, credit bigint NOT NULL, amount bigint NOT NULL);
     CREATE TABLE results (attempt bigint PRIMARY KEY, transfer bigint NOT NULL, seal bytea NOT NULL);
+    CREATE TABLE statements (id bigserial PRIMARY KEY, digest bytea NOT NULL UNIQUE);
+    CREATE TABLE attempts (id bigint PRIMARY KEY, claimed bigint NOT NULL, committed bigint, seal bytea,
+        revealed bigint, salt bytea, exit integer, output bytea, fuel bigint) WITH (fillfactor = 10);
     INSERT INTO accounts SELECT id, 1000000000000 FROM generate_series(0, 999) AS id;
 ";
 
@@ -25,14 +33,36 @@ const SINGLE: &str = "
     INSERT INTO transfers (digest, debit, credit, amount)
     SELECT $4, debited.id, credited.id, $3 FROM debited, credited";
 
-/// The same with 1,000 rows more.
-const BATCHED: &str = "
+/// Money moves once for a whole batch: what an application would do that knows how.
+const MOVED: &str = "
     WITH debited AS (UPDATE accounts SET balance = balance - $3 WHERE id = $1 RETURNING id),
         credited AS (UPDATE accounts SET balance = balance + $3 WHERE id = $2 RETURNING id),
         made AS (INSERT INTO transfers (digest, debit, credit, amount)
-            SELECT $4, debited.id, credited.id, $3 FROM debited, credited RETURNING id)
+            SELECT $4, debited.id, credited.id, $3 FROM debited, credited RETURNING id)";
+
+/// The least that a batch can be: the transfer and 1,000 rows.
+const INSERTED: &str = "
     INSERT INTO results (attempt, transfer, seal)
     SELECT item.attempt, made.id, item.seal FROM made, unnest($5::bigint[], $6::bytea[]) AS item (attempt, seal)";
+
+/// Tasks are handed out, and what they can cost is set aside.
+const CLAIMED: &str = "
+    INSERT INTO attempts (id, claimed) SELECT item.attempt, made.id FROM made, unnest($5::bigint[]) AS item (attempt)";
+
+/// Sealed results come in. No money moves.
+const COMMITTED: &str = "
+    WITH made AS (INSERT INTO statements (digest) VALUES ($1) RETURNING id)
+    UPDATE attempts SET committed = made.id, seal = item.seal
+    FROM made, unnest($2::bigint[], $3::bytea[]) AS item (attempt, seal)
+    WHERE attempts.id = item.attempt AND attempts.committed IS NULL";
+
+/// Results are opened and paid.
+const REVEALED: &str = "
+    UPDATE attempts
+    SET revealed = made.id, salt = item.salt, exit = item.exit, output = item.output, fuel = item.fuel
+    FROM made, unnest($5::bigint[], $6::bytea[], $7::integer[], $8::bytea[], $9::bigint[])
+        AS item (attempt, salt, exit, output, fuel)
+    WHERE attempts.id = item.attempt AND attempts.committed IS NOT NULL AND attempts.revealed IS NULL";
 
 /// A running cluster, stopped when it is dropped.
 pub(crate) struct Cluster {
@@ -87,7 +117,9 @@ impl Cluster {
     /// An empty database.
     async fn reset(&self) -> anyhow::Result<()> {
         let client = self.connect().await?;
-        client.batch_execute("DROP TABLE IF EXISTS accounts, transfers, results").await?;
+        client
+            .batch_execute("DROP TABLE IF EXISTS accounts, transfers, statements, attempts, results")
+            .await?;
         client.batch_execute(SCHEMA).await?;
         // One by one: several statements in a text are one transaction, in which there is no VACUUM.
         client.batch_execute("VACUUM ANALYZE").await?;
@@ -95,27 +127,49 @@ impl Cluster {
         Ok(())
     }
 
-    async fn clients(&self, count: usize, sql: &str, items: usize) -> anyhow::Result<Vec<Teller>> {
+    /// Clients that move money.
+    pub(crate) async fn single_clients(&self, count: usize) -> anyhow::Result<Vec<Teller>> {
         self.reset().await?;
         let mut tellers = Vec::new();
         for nth in 0..count as i64 {
             let client = self.connect().await?;
-            let statement = client.prepare(sql).await?;
-            let random = fastrand::Rng::with_seed(nth.unsigned_abs());
-            tellers.push(Teller { client, statement, random, nth, next_item: nth << 40, items });
+            let statement = client.prepare(SINGLE).await?;
+            tellers.push(Teller { client, statement, random: seeded(nth), nth });
         }
         Ok(tellers)
     }
 
-    /// Clients that move money.
-    pub(crate) async fn single_clients(&self, count: usize) -> anyhow::Result<Vec<Teller>> {
-        self.clients(count, SINGLE, 0).await
+    /// Clients that go through these steps again and again, batch by batch.
+    pub(crate) async fn batch_clients(
+        &self,
+        count: usize,
+        steps: &'static [Step],
+    ) -> anyhow::Result<Vec<Batcher>> {
+        self.reset().await?;
+        let mut batchers = Vec::new();
+        for nth in 0..count as i64 {
+            let client = self.connect().await?;
+            let mut prepared = Vec::new();
+            for step in steps {
+                prepared.push((*step, client.prepare(&step.sql()).await?));
+            }
+            let (ready, random) = (VecDeque::new(), seeded(nth));
+            batchers.push(Batcher {
+                client,
+                steps: prepared,
+                turn: 0,
+                first_item: nth << 40,
+                ready,
+                random,
+                nth,
+            });
+        }
+        Ok(batchers)
     }
+}
 
-    /// Clients that hand in batches.
-    pub(crate) async fn batch_clients(&self, count: usize) -> anyhow::Result<Vec<Teller>> {
-        self.clients(count, BATCHED, BATCH).await
-    }
+fn seeded(nth: i64) -> fastrand::Rng {
+    fastrand::Rng::with_seed(nth.unsigned_abs())
 }
 
 impl Drop for Cluster {
@@ -138,30 +192,101 @@ pub(crate) struct Teller {
     statement: Statement,
     random: fastrand::Rng,
     nth: i64,
-    next_item: i64,
-    items: usize,
 }
 
-impl Teller {
-    fn digest(&mut self) -> Vec<u8> {
-        (0..32).map(|_| self.random.u8(..)).collect()
-    }
+fn digest(random: &mut fastrand::Rng) -> Vec<u8> {
+    (0..32).map(|_| random.u8(..)).collect()
 }
 
 impl Client for Teller {
     async fn command(&mut self) -> anyhow::Result<()> {
-        let (debit, credit, digest) = (2 * self.nth, 2 * self.nth + 1, self.digest());
-        let rows = if self.items == 0 {
-            self.client.execute(&self.statement, &[&debit, &credit, &1i64, &digest]).await?
-        } else {
-            let attempts: Vec<i64> = (self.next_item..).take(self.items).collect();
-            self.next_item += self.items as i64;
-            let seals = vec![digest.clone(); self.items];
-            self.client
-                .execute(&self.statement, &[&debit, &credit, &1i64, &digest, &attempts, &seals])
-                .await?
+        let (debit, credit, digest) = (2 * self.nth, 2 * self.nth + 1, digest(&mut self.random));
+        let rows = self.client.execute(&self.statement, &[&debit, &credit, &1i64, &digest]).await?;
+        ensure!(rows == 1, "{rows} rows");
+        Ok(())
+    }
+}
+
+/// What a batch does with its rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Insert,
+    Claim,
+    Commit,
+    Reveal,
+}
+
+impl Step {
+    fn sql(self) -> String {
+        match self {
+            Step::Insert => [MOVED, INSERTED].concat(),
+            Step::Claim => [MOVED, CLAIMED].concat(),
+            Step::Commit => COMMITTED.to_owned(),
+            Step::Reveal => [MOVED, REVEALED].concat(),
+        }
+    }
+}
+
+/// A connection that goes through steps, with all that the next one says made beforehand.
+pub(crate) struct Batcher {
+    client: tokio_postgres::Client,
+    steps: Vec<(Step, Statement)>,
+    /// How many steps were prepared.
+    turn: usize,
+    /// The first item that the steps under way are about.
+    first_item: i64,
+    ready: VecDeque<Batch>,
+    random: fastrand::Rng,
+    nth: i64,
+}
+
+/// The values of a batch; those of each item are the same, as in ours.
+struct Batch {
+    digest: Vec<u8>,
+    attempts: Vec<i64>,
+    digests: Vec<Vec<u8>>,
+    exits: Vec<i32>,
+    fuels: Vec<i64>,
+}
+
+impl BatchClient for Batcher {
+    fn prepare(&mut self) -> anyhow::Result<()> {
+        if self.turn > 0 && self.turn.is_multiple_of(self.steps.len()) {
+            self.first_item += (BATCHES * BATCH) as i64;
+        }
+        self.turn += 1;
+        for batch in 0..BATCHES {
+            let first = self.first_item + (batch * BATCH) as i64;
+            let digest = digest(&mut self.random);
+            let digests = vec![digest.clone(); BATCH];
+            let attempts = (first..).take(BATCH).collect();
+            let (exits, fuels) = (vec![0; BATCH], vec![500_000; BATCH]);
+            self.ready.push_back(Batch { digest, attempts, digests, exits, fuels });
+        }
+        Ok(())
+    }
+}
+
+impl Client for Batcher {
+    async fn command(&mut self) -> anyhow::Result<()> {
+        let Batch { digest, attempts, digests, exits, fuels } =
+            self.ready.pop_front().context("nothing is prepared")?;
+        let (step, statement) = &self.steps[(self.turn - 1) % self.steps.len()];
+        let (first, second, amount) = (2 * self.nth, 2 * self.nth + 1, BATCH as i64);
+        let client = &self.client;
+        let rows = match step {
+            Step::Insert => {
+                client.execute(statement, &[&first, &second, &amount, &digest, &attempts, &digests]).await?
+            }
+            Step::Claim => client.execute(statement, &[&first, &second, &amount, &digest, &attempts]).await?,
+            Step::Commit => client.execute(statement, &[&digest, &attempts, &digests]).await?,
+            Step::Reveal => {
+                let items: [&(dyn ToSql + Sync); 9] =
+                    [&second, &first, &amount, &digest, &attempts, &digests, &exits, &digests, &fuels];
+                client.execute(statement, &items).await?
+            }
         };
-        ensure!(rows == self.items.max(1) as u64, "{rows} rows");
+        ensure!(rows == BATCH as u64, "{rows} rows");
         Ok(())
     }
 }
