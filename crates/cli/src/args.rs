@@ -96,6 +96,9 @@ pub(crate) enum Command {
     /// Money in, money out, the bond
     #[command(subcommand)]
     Wallet(commands::wallet::WalletCommand),
+    /// Find out how a job's money should wait, and who can lose what
+    #[command(subcommand)]
+    Escrow(commands::escrow::EscrowCommand),
     /// The key that owns your money, bond and reputation
     #[command(subcommand)]
     Party(commands::party::PartyCommand),

@@ -1,6 +1,7 @@
 //! One module for each family of commands.
 
 pub(crate) mod econ;
+pub(crate) mod escrow;
 pub(crate) mod job;
 pub(crate) mod journal;
 pub(crate) mod machine;

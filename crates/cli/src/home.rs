@@ -162,6 +162,11 @@ impl Home {
         self.settings.join("machines").join(format!("{label}.key"))
     }
 
+    /// The secret of the wallet of play money.
+    pub(crate) fn dev_wallet(&self) -> PathBuf {
+        self.settings.join("dev-wallet.key")
+    }
+
     /// Where the newest head of a market is remembered.
     pub(crate) fn head(&self, venue: &PublicKey) -> PathBuf {
         self.settings.join("heads").join(format!("{venue}.json"))

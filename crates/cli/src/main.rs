@@ -10,6 +10,7 @@ mod demo;
 mod exit;
 mod home;
 mod keys;
+mod lightning_node;
 mod output;
 mod screen;
 mod session;
@@ -63,6 +64,7 @@ async fn dispatch(command: Command, global: &Global, output: &Output) -> Result<
         Command::Wallet(command) => commands::wallet::run(&command, global, output).await,
         Command::Party(command) => commands::party::run(&command, global, output).await,
         Command::Machine(command) => commands::machine::run(&command, global, output).await,
+        Command::Escrow(command) => commands::escrow::run(&command, global, output).await,
         Command::Econ(args) => commands::econ::run(*args, global, output).await,
         Command::Journal(command) => commands::journal::run(&command, output),
         Command::Completions(args) => commands::manual::completions(&args),

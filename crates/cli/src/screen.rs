@@ -110,6 +110,20 @@ impl<'a> Screen<'a> {
             Event::LeaseGranted { lease, job, machine, party, rate, .. } if *job == self.job => {
                 Some(format!("{lease} to {machine} of {party} at {}", text::rate(rate)))
             }
+            Event::HoldFunded { lease, job, amount_msat } if *job == self.job => {
+                Some(format!("{lease}: the provider holds {amount_msat}, and begins"))
+            }
+            Event::HoldDecided { lease, job, released_msat, returned_msat } if *job == self.job => {
+                Some(format!(
+                    "{lease}: {released_msat} of what was held is earned, {returned_msat} goes back to you"
+                ))
+            }
+            Event::SessionRefilled { job, amount_msat } if *job == self.job => {
+                Some(format!("the session takes another {amount_msat} of your balance"))
+            }
+            Event::SessionLow { job, left_msat, wanted_msat } if *job == self.job => {
+                bad(format!("the session has {left_msat} left and needs {wanted_msat}"))
+            }
             Event::LeaseClosed { lease, job, reason, settlement, .. } if *job == self.job => Some(format!(
                 "{lease} ({}) closed: {}, {} results accepted, {} paid",
                 self.who(*lease),

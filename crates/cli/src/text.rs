@@ -1,6 +1,7 @@
 //! How times, prices and states are written for people.
 
 use market::{
+    funding::Funding,
     matching::PriceText,
     name::Name,
     resources::Resources,
@@ -113,6 +114,17 @@ fn stakes_sentence(stakes: &Stakes) -> String {
         None => "no bond deters it before more parties may be asked than have to agree".to_owned(),
     };
     format!("cheating can pay: {numbers}; {remedy}")
+}
+
+/// How a job is paid for.
+pub(crate) fn funding(funding: Option<Funding>) -> String {
+    match funding {
+        None => "its whole budget at once".to_owned(),
+        Some(Funding::Session { prepay_msat }) => format!("a session of {prepay_msat} at a time"),
+        Some(Funding::Hold { slice_msat, slices }) => {
+            format!("holds of {slices} × {slice_msat} for each lease")
+        }
+    }
 }
 
 /// What the market added to a job's money, where it did.

@@ -10,6 +10,8 @@
 //! preimages and gives out as many as were earned; what is earned beyond the last whole slice, and the market's fee, come
 //! out of a reserve that the market does hold: one slice and the fee.
 
+pub mod plan;
+
 use crate::{
     rules::Rules,
     units::{Msat, Overflow, PPM, Rounding},
@@ -26,6 +28,20 @@ pub const CLAIM_COSTS_PER_SLICE: u64 = 10;
 pub const HOLD_BLOCKS_MAX: u64 = 1_008;
 /// A block of the bitcoin chain takes about ten minutes.
 pub const BLOCK_MS: u64 = 600_000;
+
+/// What routing may cost is at most this share of a payment, in parts per million…
+pub const FEE_SHARE_PPM: u64 = 10_000;
+/// …and this in any case: each hop has a base fee, however small the payment.
+pub const FEE_FLOOR: Msat = Msat(5_000);
+/// A payment on its way that is smaller than this has no output of its own on the chain (354 sat, the dust limit of the
+/// outputs that channels have): should a channel be closed by force, nobody can claim it, and it goes to the miners.
+pub const DUST_LIMIT: Msat = Msat(354_000);
+
+/// The most that routing a payment of this size may cost.
+pub fn fee_max(amount_msat: Msat) -> Msat {
+    let share = amount_msat.scale(FEE_SHARE_PPM, PPM, Rounding::Up).unwrap_or(Msat::MAX);
+    share.max(FEE_FLOOR)
+}
 
 /// How a job is funded other than by its whole budget at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +103,15 @@ pub struct Division {
     pub rest_msat: Msat,
     /// What the operator gets of the reserve.
     pub fee_msat: Msat,
+}
+
+/// How long payments for a lease of this length have to be held, in milliseconds: funding, work, evaluation, claiming, and a
+/// margin.
+pub fn hold_span_ms(rules: &Rules, lease_max_ms: u64, timeout_ms: u64) -> u64 {
+    let evaluation =
+        [timeout_ms, timeout_ms, rules.link_grace_ms, rules.replica_wait_ms, rules.reveal_grace_ms];
+    let rest = [rules.hold_fund_ms, rules.claim_grace_ms, rules.hold_claim_ms, rules.hold_margin_ms];
+    evaluation.into_iter().chain(rest).fold(lease_max_ms, u64::saturating_add)
 }
 
 /// What the market keeps of the budget for a lease that is funded by a hold: one slice, and the fee on everything.

@@ -3,12 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 use market::{
+    funding::Funding,
     id::Digest,
     job::Verification,
     order::{AuctionPrice, OrderKind},
     units::{Msat, Rate},
 };
-use node::buyer::{JobFile, PreparedJob};
+use node::{
+    buyer::{JobFile, PreparedJob, job_file::Slices},
+    config_file::Money,
+};
 use proptest::prelude::*;
 use std::{fs, path::Path};
 
@@ -104,6 +108,62 @@ fn a_mistake_is_answered_with_what_to_do() {
     assert!(budget.contains("max_price is 575 sat") && budget.contains("576 sat"), "{budget}");
     let verify = complaint("agree = 2", "agree = 1");
     assert!(verify.contains("2 <= k <= n"), "{verify}");
+}
+
+/// The good file with a table of funding and another highest price.
+fn funded(max_price: &str, funding: &str) -> Result<PreparedJob, String> {
+    let text = GOOD.replace("max_price = \"1000 sat\"", &format!("max_price = \"{max_price}\""));
+    prepare(&format!("{text}\n[funding]\n{funding}\n"), folder().path())
+}
+
+#[test]
+fn a_session_is_an_amount_or_a_time_at_the_price_of_an_hour() {
+    let prepay = |funding: &str| match funded("1000 sat", funding).map(|job| job.terms.funding) {
+        Ok(Some(Funding::Session { prepay_msat })) => Ok(prepay_msat),
+        Ok(other) => panic!("{other:?}"),
+        Err(why) => Err(why),
+    };
+    assert_eq!(prepay("session = \"50 sat\""), Ok(Msat(50_000)));
+    assert_eq!(prepay("session = \"5000 sat\""), Ok(Msat(1_000_000)), "no more than the whole");
+    let why = prepay("session = \"15m\"").unwrap_err();
+    assert!(why.contains("needs max_price_per_hour"), "{why}");
+    let by_hour = GOOD.replace("max_price_per_task = \"12 sat\"", "max_price_per_hour = \"40 sat\"");
+    let text = by_hour.replace("tasks = 24", "lease_max = \"1h\"\ntasks = 24");
+    let job = prepare(&format!("{text}\n[funding]\nsession = \"15m\"\n"), folder().path()).unwrap();
+    assert_eq!(
+        job.terms.funding,
+        Some(Funding::Session { prepay_msat: Msat(40_000) }),
+        "10 sat in each of 4 slots"
+    );
+}
+
+#[test]
+fn of_a_hold_only_the_reserve_and_the_checks_lie_at_the_market() {
+    let hold = "hold = { slice = \"100 sat\", slices = 2 }";
+    let job = funded("2000 sat", hold).unwrap();
+    assert_eq!(job.terms.funding, Some(Funding::Hold { slice_msat: Msat(100_000), slices: 2 }));
+    // Four slots with a slice and 2 % of three slices each, and each of 24 tasks a second time at 12 sat.
+    assert_eq!(job.terms.budget_msat, Msat(4 * 106_123 + 24 * 12_000));
+    assert_eq!(job.holds_max_msat, Msat(2_000_000 - 712_492));
+    let why = funded("1000 sat", hold).unwrap_err();
+    assert!(why.contains("hold 800 sat") && why.contains("raise max_price to 1512.492 sat"), "{why}");
+    let many = funded("9000 sat", "hold = { slice = \"100 sat\", slices = 9 }").unwrap_err();
+    assert!(many.contains("1 to 8 slices"), "{many}");
+}
+
+#[test]
+fn a_mistake_in_the_funding_is_answered_with_what_to_do() {
+    let typo = funded("1000 sat", "sesion = \"50 sat\"").unwrap_err();
+    assert!(typo.contains("did you mean `session`?"), "{typo}");
+    let typo = funded("1000 sat", "hold = { slice = \"100 sat\", slises = 2 }").unwrap_err();
+    assert!(typo.contains("did you mean `slices`?"), "{typo}");
+    let text = funded("1000 sat", "session = \"a while\"").unwrap_err();
+    assert!(text.contains("`a while` is not a prepayment"), "{text}");
+    let both =
+        funded("9000 sat", "session = \"50 sat\"\nhold = { slice = \"100 sat\", slices = 2 }").unwrap_err();
+    assert!(both.contains("not by both"), "{both}");
+    assert_eq!("4x100000sat".parse(), Ok(Slices { slice: Money(Msat(100_000_000)), slices: 4 }));
+    assert!("4*1sat".parse::<Slices>().is_err() && "x1sat".parse::<Slices>().is_err());
 }
 
 #[test]

@@ -8,6 +8,7 @@ use market::{
     units::{Msat, TimeMs},
 };
 use secp256k1::{SECP256K1, SecretKey};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// One block of the bitcoin chain takes about ten minutes.
@@ -28,10 +29,12 @@ pub struct Bolt11 {
     pub payee: String,
     /// Which money it is for.
     pub network: Network,
+    /// How many blocks before its end its payment has to arrive at the payee, at least: as long can the payee hold it.
+    pub final_blocks: u64,
 }
 
 /// A text that is not an invoice.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("not a BOLT11 invoice ({0}): copy it again, in full")]
 pub struct BadInvoice(String);
 
@@ -59,6 +62,7 @@ pub fn decode(bolt11: &str) -> Result<Bolt11, BadInvoice> {
             Currency::Simnet => Network::Simnet,
             Currency::Signet => Network::Signet,
         },
+        final_blocks: invoice.min_final_cltv_expiry_delta(),
     })
 }
 
@@ -116,7 +120,7 @@ mod tests {
         assert_eq!(read.payment_hash, PaymentHash([3; 32]));
         assert_eq!((read.amount, read.description.as_str()), (Some(Msat(1_234)), "two frames"));
         assert_eq!((read.expires_at, expires_at), (TimeMs(1_750_000_061_000), TimeMs(1_750_000_061_000)));
-        assert_eq!(read.network, Network::Regtest);
+        assert_eq!((read.network, read.final_blocks), (Network::Regtest, 18));
         let key = SecretKey::from_slice(&[7; 32]).unwrap().public_key(SECP256K1);
         assert_eq!(read.payee, key.to_string());
     }

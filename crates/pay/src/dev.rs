@@ -5,11 +5,13 @@
 //! clock and calls, everything happens in the same way, faults included; the whole state can be [saved](DevNetwork::save)
 //! and [restored](DevNetwork::restore).
 
+mod call;
 mod fault;
 mod state;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use call::{Answer, Call};
 pub use fault::{Chaos, Fault, HangEnd};
 pub use state::{DevState, FeePolicy, Imbalance, IssueError};
 
@@ -58,6 +60,16 @@ impl DevNetwork {
     pub fn node(&self, name: &str) -> DevNode {
         let index = self.lock().node_named(name);
         DevNode { network: self.clone(), index }
+    }
+
+    /// Whether there is a node of this name.
+    pub fn has_node(&self, name: &str) -> bool {
+        self.lock().has_node(name)
+    }
+
+    /// How many nodes there are.
+    pub fn node_count(&self) -> usize {
+        self.lock().node_count()
     }
 
     /// Makes play money out of nothing and gives it to a node.

@@ -258,12 +258,13 @@ pub enum NodeEvent {
 }
 
 /// The node gave no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("the Lightning node gave no answer ({0}): check that it runs, then ask again")]
 pub struct Unavailable(pub String);
 
 /// Why no invoice was made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum InvoiceError {
     /// The request makes no invoice.
     #[error("no invoice can say this: {0}")]
@@ -277,7 +278,8 @@ pub enum InvoiceError {
 }
 
 /// Why nothing was settled.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum SettleError {
     /// No hold invoice of this node has the preimage's hash.
     #[error("no hold invoice of this node is on the preimage's hash {0}: the preimage is wrong")]
@@ -294,7 +296,8 @@ pub enum SettleError {
 }
 
 /// Why nothing was cancelled.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum CancelError {
     /// No invoice of this node has that hash.
     #[error("this node has no invoice on payment hash {0}")]
@@ -308,7 +311,8 @@ pub enum CancelError {
 }
 
 /// Why a payment was not taken on. But for [`PayError::Unavailable`], nothing was sent.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum PayError {
     /// Not a BOLT11 invoice.
     #[error(transparent)]

@@ -354,9 +354,6 @@ impl Party {
                     Some(Response::Job(view)) => Some(view.clone()),
                     _ => None,
                 };
-                if let Some(view) = &view {
-                    self.pay_holds(stage, view);
-                }
                 self.tell(stage, n, Input::Looked(view));
             }
             Purpose::Tasks(n) => {

@@ -13,9 +13,10 @@ use market::{
     command::Command,
     event::TaskOutcome,
     id::JobId,
+    units::Msat,
     verify::{Exit as TaskExit, TaskResult},
 };
-use node::api::{JobView, LeaseView, TaskView};
+use node::api::{HoldView, JobView, LeaseView, TaskView};
 use runner::OutputBundle;
 use serde_json::json;
 use std::io::Write;
@@ -40,7 +41,7 @@ pub(crate) enum JobCommand {
     /// Fetch the results that are there
     Results(super::run::ResultsArgs),
     /// Follow a job to its end, and fetch its results
-    Watch(super::run::ResultsArgs),
+    Watch(super::run::WatchArgs),
 }
 
 /// `grist job logs`.
@@ -104,6 +105,7 @@ async fn status(session: &Session, id: JobId, output: &Output) -> Result<(), Fai
                     job.tasks_done, job.tasks_failed, job.running, job.spec.tasks
                 ),
             ),
+            ("paid by", text::funding(job.terms.funding)),
             ("locked", job.escrow_msat.to_string()),
             ("paid", job.paid_msat.to_string()),
             ("refunded", refunded),
@@ -114,8 +116,41 @@ async fn status(session: &Session, id: JobId, output: &Output) -> Result<(), Fai
             false => format!("\n{}\n{}\n", output.tone(Tone::Bad, "tasks with trouble"), troubled.join("\n")),
         };
         let (paid, leases) = (text::venue_paid(job.venue_paid_msat), leases_table(&job.leases));
-        format!("{lines}{paid}\n{leases}{}{troubled}", weakest(&job.leases))
+        let holds = holds(&job.holds);
+        let needs = job.session_needs_msat.map(|amount| low(amount, output)).unwrap_or_default();
+        format!("{lines}{needs}{paid}\n{leases}{holds}{}{troubled}", weakest(&job.leases))
     })
+}
+
+/// What a session that ran low waits for.
+fn low(amount: Msat, output: &Output) -> String {
+    let what =
+        format!("the session waits for {amount}: `grist wallet topup`, or follow the job with --lightning");
+    format!("{}\n", output.tone(Tone::Bad, &what))
+}
+
+/// The payments that fund leases.
+pub(super) fn holds(holds: &[HoldView]) -> String {
+    if holds.is_empty() {
+        return String::new();
+    }
+    let rows = holds.iter().flat_map(|hold| {
+        hold.payment_hashes.iter().enumerate().map(|(nth, hash)| {
+            let lease = if nth == 0 { hold.lease.to_string() } else { String::new() };
+            vec![lease, hold.slice_msat.to_string(), slice_phase(hold, nth).to_owned(), hash.to_string()]
+        })
+    });
+    format!("\n{}", table(["HOLD", "SLICE", "STATE", "PAYMENT HASH"], rows))
+}
+
+/// What became of one slice.
+fn slice_phase(hold: &HoldView, nth: usize) -> &str {
+    match hold.phase.as_str() {
+        "decided" | "released" | "over" if nth < usize::from(hold.released) => "the provider's",
+        "decided" | "released" | "over" => "back to you",
+        "funded" => "held",
+        other => other,
+    }
 }
 
 /// What deters least among the leases.

@@ -13,7 +13,11 @@ use market::{
     id::{LeaseId, OrderId},
     order::OrderKind,
 };
-use node::api::{JobView, LeaseView};
+use node::{
+    api::{HoldView, JobView, LeaseView},
+    client::ClientError,
+};
+use serde::Serialize;
 use serde_json::json;
 
 /// `grist order …`.
@@ -79,7 +83,9 @@ pub(crate) async fn lease(command: &LeaseCommand, global: &Global, output: &Outp
         }
         LeaseCommand::Show { lease } => {
             let lease = session.market.lease(*lease).await?;
-            output.result(&lease, || lease_facts(&lease))
+            let holds = holds_of(&session, &lease).await?;
+            let shown = ShownLease { lease: &lease, holds: &holds };
+            output.result(&shown, || lease_facts(&lease) + &super::job::holds(&holds))
         }
         LeaseCommand::Dismiss { lease } => {
             let party = session.party().await?;
@@ -88,6 +94,25 @@ pub(crate) async fn lease(command: &LeaseCommand, global: &Global, output: &Outp
                 format!("{lease} is dismissed; its tasks run elsewhere")
             })
         }
+    }
+}
+
+/// A lease, with what its buyer alone may see.
+#[derive(Serialize)]
+struct ShownLease<'a> {
+    #[serde(flatten)]
+    lease: &'a LeaseView,
+    holds: &'a [HoldView],
+}
+
+/// The payments that fund a lease, where it is one of your jobs'.
+async fn holds_of(session: &Session, lease: &LeaseView) -> Result<Vec<HoldView>, Failure> {
+    let Ok(secret) = session.secret() else { return Ok(Vec::new()) };
+    match session.market.job(&secret, lease.job).await {
+        Ok(job) => Ok(job.holds.into_iter().filter(|hold| hold.lease == lease.lease).collect()),
+        // Somebody else's.
+        Err(ClientError::Refused { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -121,6 +146,7 @@ async fn show(session: &Session, order: OrderId, output: &Output) -> Result<(), 
             ("kind", kind(&terms.kind)),
             ("ceiling", text::rate(&terms.ceiling)),
             ("budget", terms.budget_msat.to_string()),
+            ("paid by", text::funding(terms.funding)),
             ("a lease", text::resources(&needs.resources)),
             ("isolation", text::word(&needs.isolation)),
             ("region", text::any(needs.region.as_ref())),

@@ -8,6 +8,7 @@ use crate::{
     args::Global,
     exit::{Exit, Failure},
     home::Home,
+    lightning_node::{self, NodeArg},
     output::{Output, Tone},
     session::{Session, default_label},
     text,
@@ -49,6 +50,9 @@ pub(crate) struct ProvideArgs {
     /// How the machine is called [default: this computer's name]
     #[arg(long, value_name = "NAME", global = true)]
     label: Option<Name>,
+    /// Your Lightning node, for jobs that are paid by holds (`hold_slice_min` in the file): dev, ldk:FOLDER or lnd:ADDRESS
+    #[arg(long, value_name = "NODE")]
+    lightning: Option<NodeArg>,
     /// Show the sum behind the prices, and sell nothing
     #[arg(long)]
     explain_price: bool,
@@ -68,6 +72,7 @@ struct Prepared {
     config: ProvideConfig,
     label: Name,
     machine_key: Option<PathBuf>,
+    lightning: Option<NodeArg>,
 }
 
 /// Sells work until it is asked to end; audits, where the role says so.
@@ -87,7 +92,7 @@ pub(crate) async fn run(
         Some(label) => label,
         None => default_label().parse().map_err(|e| Failure::of(Exit::Usage, e))?,
     };
-    let prepared = Prepared { config, label, machine_key: args.machine_key };
+    let prepared = Prepared { config, label, machine_key: args.machine_key, lightning: args.lightning };
     match args.command {
         Some(ProvideCommand::Check) => check::run(&prepared, &home, global, output).await,
         None if args.explain_price => explain(&prepared, &home, global, output).await,
@@ -124,7 +129,7 @@ async fn explain(prepared: &Prepared, home: &Home, global: &Global, output: &Out
 }
 
 async fn provide(prepared: Prepared, home: &Home, global: &Global, output: &Output) -> Result<(), Failure> {
-    let Prepared { config, label, machine_key } = prepared;
+    let Prepared { config, label, machine_key, lightning } = prepared;
     let hardware = Hardware::find(&home.data("providers"));
     let capacity = config.capacity(&hardware).map_err(options::unusable)?;
     // What is wrong with prices and terms is told before anything is registered.
@@ -169,6 +174,10 @@ async fn provide(prepared: Prepared, home: &Home, global: &Global, output: &Outp
         at,
         text::word(&sandbox.isolation()),
     ));
+    let lightning = match &lightning {
+        Some(node) => Some(lightning_node::open(node, &session).await?),
+        None => None,
+    };
     let (tally, news) = watch::channel(Tally::default());
     let market = session.market.clone();
     work(
@@ -179,7 +188,7 @@ async fn provide(prepared: Prepared, home: &Home, global: &Global, output: &Outp
             catalogue,
             state_dir,
             sandbox,
-            lightning: None,
+            lightning,
             fault: None,
             tally,
         },

@@ -13,7 +13,7 @@ use market::{
     id::JobId,
     job::Verification,
     key::PublicKey,
-    receipt::{Receipt, TaskReceipt},
+    receipt::{LeaseReceipt, Receipt, TaskReceipt},
     units::Msat,
     verify::Deterrence,
 };
@@ -111,20 +111,59 @@ fn verify(args: &VerifyArgs, output: &Output) -> Result<(), Failure> {
         "position": body.position,
         "paid_msat": body.paid_msat,
         "refunded_msat": body.refunded_msat,
+        "funding": body.funding,
+        "holds": body.leases.iter().filter_map(hold_json).collect::<Vec<_>>(),
     });
     output.result(&json, || {
         let from = match args.venue {
             Some(_) => "the venue that was asked for",
             None => "the venue that it names; give --venue KEY to be sure which one that is",
         };
+        let ways = text::funding(body.funding);
         format!(
-            "{}: signed by {from}, its sums are right, and it stands in the public log\nvenue {}, {}, journal position {}",
+            "{}: signed by {from}, its sums are right, and it stands in the public log\nvenue {}, {}, journal position {}, paid by {ways}{}",
             output.tone(Tone::Good, "valid"),
             body.venue,
             body.job,
             body.position,
+            holds(&body.leases),
         )
     })
+}
+
+fn hold_json(lease: &LeaseReceipt) -> Option<serde_json::Value> {
+    let hold = lease.hold.as_ref()?;
+    Some(json!({
+        "lease": lease.lease,
+        "payment_hashes": hold.payment_hashes,
+        "released": hold.released,
+        "returned_msat": hold.returned_msat(),
+    }))
+}
+
+/// The payments that funded leases, and where they went.
+fn holds(leases: &[LeaseReceipt]) -> String {
+    let rows: Vec<Vec<String>> = leases.iter().flat_map(hold_rows).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!("\n{}", table(["HOLD", "SLICE", "WENT TO", "PAYMENT HASH"], rows))
+}
+
+fn hold_rows(lease: &LeaseReceipt) -> Vec<Vec<String>> {
+    let Some(hold) = &lease.hold else { return Vec::new() };
+    let rows = hold.payment_hashes.iter().enumerate().map(|(nth, hash)| {
+        let name = if nth == 0 { lease.lease.to_string() } else { String::new() };
+        let to = if nth < usize::from(hold.released) {
+            lease.party.to_string()
+        } else if hold.funded_msat == Msat::ZERO {
+            "nobody: not paid".to_owned()
+        } else {
+            "the buyer again".to_owned()
+        };
+        vec![name, hold.slice_msat.to_string(), to, hash.to_string()]
+    });
+    rows.collect()
 }
 
 /// Checks a receipt; what is wrong with it has an exit code of its own.
@@ -163,7 +202,8 @@ pub(crate) fn story(receipt: &Receipt, output: &Output) -> String {
         ("outcome", text::word(&body.outcome)),
         ("settled", format!("{}, journal position {}", text::time(body.settled_at_ms), body.position)),
         ("verified", how),
-        ("locked", body.budget_msat.to_string()),
+        ("paid by", text::funding(body.funding)),
+        ("locked", body.funded_msat.unwrap_or(body.budget_msat).to_string()),
         ("paid", body.paid_msat.to_string()),
         ("refunded", body.refunded_msat.to_string()),
     ]);
@@ -187,7 +227,7 @@ pub(crate) fn story(receipt: &Receipt, output: &Output) -> String {
         ]
     });
     let headers = ["LEASE", "PARTY", "CLASS", "PRICE", "OK", "WRONG", "PAID", "FEE", "ENDED"];
-    let mut story = format!("{head}\n{}", table(headers, leases));
+    let mut story = format!("{head}\n{}{}", table(headers, leases), holds(&body.leases));
     let rejected: Vec<String> = body.tasks.iter().enumerate().flat_map(rejections).collect();
     if !rejected.is_empty() {
         story.push_str(&format!(

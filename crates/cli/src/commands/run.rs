@@ -1,5 +1,7 @@
 //! `grist run`: a job file in, results and a receipt out.
 
+mod paying;
+
 use super::results::{self, Outputs};
 use crate::{
     answer::today,
@@ -27,6 +29,7 @@ use node::{
     buyer::{BuyError, Buyer, JobFile, JobFileError, News, PreparedJob, agent::Progress},
     config_file::Money,
 };
+use paying::{PayFrom, PayingArgs};
 use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::json;
@@ -66,6 +69,8 @@ pub(crate) struct RunArgs {
     /// Do not ask before spending
     #[arg(long, short)]
     yes: bool,
+    #[command(flatten)]
+    paying: PayingArgs,
 }
 
 /// Which job's results.
@@ -78,27 +83,39 @@ pub(crate) struct ResultsArgs {
     pub(crate) out: Option<PathBuf>,
 }
 
+/// Which job is followed.
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    #[command(flatten)]
+    results: ResultsArgs,
+    #[command(flatten)]
+    node: PayFrom,
+}
+
 /// Runs a job.
 pub(crate) async fn run(args: &RunArgs, global: &Global, output: &Output) -> Result<(), Failure> {
-    let job = load(&args.job, args.max_price).map_err(|e| wrong_file(&args.job, e))?;
+    let job = load(args).map_err(|e| wrong_file(&args.job, e))?;
+    let from = &args.paying.node;
     let session = Session::open(global).await?;
     let request = QuoteRequest { terms: job.terms.clone(), job: job.spec.clone() };
     let quote = session.market.quote(&request).await?;
     if args.dry_run {
         let elsewhere = elsewhere(&job, &session.home.catalogue()?);
         let priced = PricedRun { quote: &quote, elsewhere: &elsewhere };
-        return output.result(&priced, || told_quote(&job, &quote) + &told_elsewhere(&elsewhere));
+        return output.result(&priced, || {
+            told_quote(&job, &quote) + &paying::told(&job, from) + &told_elsewhere(&elsewhere)
+        });
     }
-    output.note(&told_quote(&job, &quote));
+    output.note(&(told_quote(&job, &quote) + &paying::told(&job, from)));
     let party = session.party_or_new(output).await?;
-    afford(&session, &party, job.terms.budget_msat).await?;
+    let buyer = from.given_to(buyer(&session, &party)?, &session).await?;
     if !args.yes && output.can_ask() {
-        let question = format!("Place it, and lock {} for it?", job.terms.budget_msat);
+        let question = format!("Place it, and lock {} for it?", paying::locked_first(&job));
         if !output.confirm(&question)? {
             return Err(Failure::new(Exit::Usage, "nothing was placed and nothing was spent"));
         }
     }
-    let buyer = buyer(&session, &party)?;
+    paying::afford(&session, &party, &buyer, from, &job, output).await?;
     for earlier in buyer.recover().await.map_err(failed)? {
         output.warn(&format!(
             "an earlier order was placed after all: follow it with `grist job watch {}`",
@@ -123,9 +140,10 @@ pub(crate) async fn run(args: &RunArgs, global: &Global, output: &Output) -> Res
 }
 
 /// Follows a job that was placed earlier.
-pub(crate) async fn watch(session: &Session, args: &ResultsArgs, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn watch(session: &Session, args: &WatchArgs, output: &Output) -> Result<(), Failure> {
     let party = session.party().await?;
-    let buyer = buyer(session, &party)?;
+    let buyer = args.node.given_to(buyer(session, &party)?, session).await?;
+    let args = &args.results;
     let out = args.out.clone().unwrap_or_else(|| default_out(args.job));
     follow(session, &party, &buyer, args.job, &out, interrupt(), output).await
 }
@@ -152,16 +170,18 @@ pub(crate) async fn results(session: &Session, args: &ResultsArgs, output: &Outp
     output.result(&json, || summary.told(&out, job.spec.tasks))
 }
 
-fn load(path: &Path, max_price: Option<Money>) -> Result<PreparedJob, JobFileError> {
+fn load(args: &RunArgs) -> Result<PreparedJob, JobFileError> {
+    let path = &args.job;
     let read = |source| JobFileError::Read { path: path.to_owned(), source };
     let mut file = JobFile::parse(&std::fs::read_to_string(path).map_err(read)?)?;
-    file.max_price = max_price.unwrap_or(file.max_price);
+    file.max_price = args.max_price.unwrap_or(file.max_price);
+    args.paying.over(&mut file);
     file.prepare(path.parent().unwrap_or(Path::new("")))
 }
 
 fn wrong_file(path: &Path, error: JobFileError) -> Failure {
     let exit = match &error {
-        JobFileError::Budget { .. } => Exit::Money,
+        JobFileError::Budget { .. } | JobFileError::HoldBudget { .. } => Exit::Money,
         _ => Exit::BadInput,
     };
     match &error {
@@ -186,7 +206,7 @@ fn told_quote(job: &PreparedJob, quote: &Quote) -> String {
         ("offers", format!("{} match, at most {} are used at once", quote.matching, terms.slots)),
         ("a task", text::amount(quote.task_msat)),
         ("expected", text::amount(quote.expected_msat)),
-        ("at most", quote.at_most_msat.to_string()),
+        ("at most", Msat(quote.at_most_msat.0.saturating_add(job.holds_max_msat.0)).to_string()),
     ]);
     told.push_str(&format!("\n{}\n", text::deterrence(&quote.deterrence)));
     if quote.venue_owes_msat > Msat::ZERO && spec.verification != Verification::None {
@@ -254,22 +274,6 @@ fn told_elsewhere(elsewhere: &SameElsewhere) -> String {
     )
 }
 
-/// Says what is missing, and how to get it, before anything is uploaded.
-async fn afford(session: &Session, party: &Party, budget: Msat) -> Result<(), Failure> {
-    let available = session.market.account(&party.secret).await?.available_msat;
-    if available >= budget {
-        return Ok(());
-    }
-    let missing = budget.0.saturating_sub(available.0).div_ceil(1_000);
-    let pay = if session.market.info().await?.is_play_money { " --pay" } else { "" };
-    Err(Failure::new(
-        Exit::Money,
-        format!(
-            "the job may cost {budget} and you have {available}: `grist wallet topup {missing}sat{pay}`, or lower --max-price"
-        ),
-    ))
-}
-
 fn buyer(session: &Session, party: &Party) -> Result<Buyer, Failure> {
     let records = session.home.data("jobs").join(session.market.venue().to_string());
     Buyer::new(session.market.with_patience(PATIENCE), party.secret.clone(), &records).map_err(failed)
@@ -319,6 +323,7 @@ async fn follow(
         News::Progress(Progress::Missing { task, .. }) => {
             output.warn(&format!("the result of task {task} was accepted, but the market does not have it"));
         }
+        News::Progress(Progress::Paying { what, tried }) => paying::told_payment(what, &tried, output),
         News::Progress(Progress::Task { .. } | Progress::Fetched { .. } | Progress::Ended { .. }) => {}
         News::Away(why) => {
             // A job is followed on when nobody reads what is said about it.

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     effect::Effect,
     event::Event,
-    funding::{BLOCK_MS, CLAIM_COSTS_PER_SLICE, Funding, HOLD_BLOCKS_MAX, divide, reserve},
+    funding::{BLOCK_MS, CLAIM_COSTS_PER_SLICE, Funding, HOLD_BLOCKS_MAX, divide, hold_span_ms, reserve},
     id::{LeaseId, OrderId, PartyId, PaymentHash},
     lease::CloseReason,
     ledger::Account,
@@ -39,7 +39,7 @@ impl Engine {
                 "a slice of {slice_msat} is not worth claiming on the chain: take {least} or more, fewer slices, or a session"
             )));
         }
-        if self.hold_span_ms(terms.lease_max_ms, timeout_ms) > HOLD_BLOCKS_MAX * BLOCK_MS {
+        if hold_span_ms(&self.rules, terms.lease_max_ms, timeout_ms) > HOLD_BLOCKS_MAX * BLOCK_MS {
             return Err(Rejection::Flaw(format!(
                 "a lease of {} s is too long for a hold, which ends after {HOLD_BLOCKS_MAX} blocks: shorten it, the next one is funded anew",
                 terms.lease_max_ms / 1_000
@@ -54,15 +54,6 @@ impl Engine {
         Ok(())
     }
 
-    /// How long payments for a lease of this length have to be held: funding, work, evaluation, claiming, and a margin.
-    fn hold_span_ms(&self, lease_max_ms: u64, timeout_ms: u64) -> u64 {
-        let rules = &self.rules;
-        let evaluation =
-            [timeout_ms, timeout_ms, rules.link_grace_ms, rules.replica_wait_ms, rules.reveal_grace_ms];
-        let rest = [rules.hold_fund_ms, rules.claim_grace_ms, rules.hold_claim_ms, rules.hold_margin_ms];
-        evaluation.into_iter().chain(rest).fold(lease_max_ms, u64::saturating_add)
-    }
-
     /// The hold that a new lease of an order needs, and the reserve for it; `None` when the escrow cannot spare the
     /// reserve, or one of the two may have no more in flight.
     pub(super) fn new_hold(&self, order: OrderId, party: PartyId, max_ms: u64) -> Option<(Hold, Msat)> {
@@ -70,7 +61,7 @@ impl Engine {
         let Some(Funding::Hold { slice_msat, slices }) = row.terms.funding else { return None };
         let kept = reserve(&self.rules, slice_msat, slices).ok()?;
         let timeout_ms = self.state.job(row.job).spec.limits.timeout_ms;
-        let until = self.now().plus(self.hold_span_ms(max_ms, timeout_ms));
+        let until = self.now().plus(hold_span_ms(&self.rules, max_ms, timeout_ms));
         let hold = Hold {
             slice_msat,
             slices,

@@ -10,13 +10,19 @@
 //! knows a link of the buyer early can choose batches by what they will be audited for, and a later link gives away all
 //! earlier ones. So a link is only revealed for the next round, or for one that the market can have reached without us:
 //! each round that ends without the buyer's link takes the market [`LINK_GRACE_MS`].
+//!
+//! # Paying
+//!
+//! While the view says that a hold or a session waits for the buyer's money, each look leads to another request to pay
+//! ([`Action::PayHold`], [`Action::TopUp`]), one at a time for each. Whoever carries them out checks what is to be paid and
+//! pays nothing twice, so that asking again is safe. What was refused is not asked again.
 
-use crate::api::{JobView, TaskView};
+use crate::api::{HoldView, JobView, TaskView};
 use market::{
     command::{AuditLink, Command},
     event::{JobOutcome, TaskOutcome},
-    id::{Digest, JobId},
-    units::TimeMs,
+    id::{Digest, JobId, LeaseId},
+    units::{Msat, TimeMs},
     verify::{Chain, TaskResult},
 };
 use serde::{Deserialize, Serialize};
@@ -59,6 +65,49 @@ pub enum Input {
         /// Whether it is here.
         is_here: bool,
     },
+    /// The answer to [`Action::PayHold`] and [`Action::TopUp`].
+    Tried {
+        /// What was to be paid.
+        what: Payable,
+        /// What came of it.
+        tried: Tried,
+    },
+}
+
+/// What waits for the buyer's money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Payable {
+    /// The payments that fund a lease.
+    Hold(LeaseId),
+    /// The next prepayment of the job's session.
+    Session,
+}
+
+/// What came of trying to pay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tried {
+    /// Everything is on its way, held, or arrived.
+    OnItsWay {
+        /// All of it together.
+        amount_msat: Msat,
+    },
+    /// There is no node here to pay from: these invoices wait for whoever has one.
+    ByHand {
+        /// BOLT11.
+        invoices: Vec<String>,
+        /// All of them together.
+        amount_msat: Msat,
+    },
+    /// Not all of it is, now; it is tried again.
+    NotYet {
+        /// Why.
+        why: String,
+    },
+    /// Nothing is paid, and nothing will be.
+    Refused {
+        /// What is wrong.
+        why: String,
+    },
 }
 
 /// What the agent wants done, in order.
@@ -83,6 +132,13 @@ pub enum Action {
         task: u32,
         /// Its result.
         result: TaskResult,
+    },
+    /// Check the invoices of a hold and pay them, or see to it that those under way arrive.
+    PayHold(HoldView),
+    /// Pay so much into the balance, so that the job's session goes on.
+    TopUp {
+        /// What the session needs.
+        amount_msat: Msat,
     },
     /// Tell the person.
     Tell(Progress),
@@ -111,6 +167,13 @@ pub enum Progress {
         task: u32,
         /// Its digest.
         output: Digest,
+    },
+    /// Something was to be paid. Told when that changes.
+    Paying {
+        /// What.
+        what: Payable,
+        /// What came of it.
+        tried: Tried,
     },
     /// The market asks for a link that it cannot need yet. It is not given.
     EarlyRound {
@@ -150,9 +213,18 @@ pub struct Follower {
     wanted_round: Option<u32>,
     refused: BTreeSet<u32>,
     tasks: Tasks,
+    payments: Payments,
     ended: Option<JobOutcome>,
     is_told: bool,
     actions: Vec<Action>,
+}
+
+#[derive(Debug, Default)]
+struct Payments {
+    /// Being tried now.
+    trying: BTreeSet<Payable>,
+    /// What came of the last try, of everything that still waits.
+    tried: BTreeMap<Payable, Tried>,
 }
 
 #[derive(Debug, Default)]
@@ -182,6 +254,7 @@ impl Follower {
             wanted_round: None,
             refused: BTreeSet::new(),
             tasks: Tasks { wants_results, ..Tasks::default() },
+            payments: Payments::default(),
             ended: None,
             is_told: false,
             actions: Vec::new(),
@@ -206,6 +279,7 @@ impl Follower {
                 self.wanted_round = self.wanted_round.filter(|wanted| *wanted != round);
             }
             Input::Fetched { task, is_here } => self.fetched(task, is_here),
+            Input::Tried { what, tried } => self.tried(what, tried),
         }
         self.decide();
         std::mem::take(&mut self.actions)
@@ -240,7 +314,32 @@ impl Follower {
             self.ended = view.outcome;
             self.tasks.is_stale = true;
         }
+        self.pay(&view);
         self.actions.push(Action::Tell(Progress::Job(view)));
+    }
+
+    /// Asks for everything to be paid that waits for it, unless it was refused.
+    fn pay(&mut self, view: &JobView) {
+        let holds = view.holds.iter().filter(|hold| hold.phase == "invoiced");
+        let holds = holds.map(|hold| (Payable::Hold(hold.lease), Action::PayHold(hold.clone())));
+        let session = view.session_needs_msat.filter(|amount| *amount > Msat::ZERO);
+        let session = session.map(|amount_msat| (Payable::Session, Action::TopUp { amount_msat }));
+        let wanted: Vec<_> = holds.chain(session).collect();
+        self.payments.tried.retain(|what, _| wanted.iter().any(|(waiting, _)| waiting == what));
+        for (what, action) in wanted {
+            let is_refused = matches!(self.payments.tried.get(&what), Some(Tried::Refused { .. }));
+            if !is_refused && self.payments.trying.insert(what) {
+                self.actions.push(action);
+            }
+        }
+    }
+
+    fn tried(&mut self, what: Payable, tried: Tried) {
+        self.payments.trying.remove(&what);
+        if self.payments.tried.get(&what) != Some(&tried) {
+            self.payments.tried.insert(what, tried.clone());
+            self.actions.push(Action::Tell(Progress::Paying { what, tried }));
+        }
     }
 
     fn saw_tasks(&mut self, tasks: Option<Vec<TaskView>>) {

@@ -29,11 +29,20 @@
 //! price = "second"
 //! window = "2s"
 //! reveal = "2s"
+//!
+//! [funding]                           # without it: max_price is locked at the market, all at once
+//! session = "5000 sat"                # or "15m" of max_price_per_hour
+//! # hold = { slice = "100000 sat", slices = 4 }
 //! ```
+
+mod funding;
+
+pub use funding::{BadPrepayment, BadSlices, FundingTable, Prepayment, Slices};
 
 use super::input_files::{self, FoundFile, InputFileError};
 use crate::config_file::{self, ByteSize, Cores, Count, FileError, Money, Share, Span};
 use market::{
+    funding::Funding,
     id::{Digest, PartyId},
     job::{InputFile, JobSpec, TaskLimits, Verification},
     name::Name,
@@ -105,6 +114,9 @@ pub struct JobFile {
     /// What machines must have.
     #[serde(default)]
     pub needs: NeedsTable,
+    /// How its money gets to where it waits.
+    #[serde(default)]
+    pub funding: FundingTable,
 }
 
 /// `[limits]`.
@@ -278,6 +290,21 @@ pub enum JobFileError {
         /// What is needed at least.
         needed: Msat,
     },
+    /// The most that the job may cost does not cover what holds need.
+    #[error(
+        "max_price is {given}, but the slots may hold {held} at once, and the market needs {kept} in reserve: raise max_price to \
+         {needed}, or take fewer slots or smaller slices"
+    )]
+    HoldBudget {
+        /// What the file says.
+        given: Msat,
+        /// What is needed at least.
+        needed: Msat,
+        /// What is held at once.
+        held: Msat,
+        /// What the market keeps.
+        kept: Msat,
+    },
     /// A file that it names.
     #[error(transparent)]
     File(#[from] InputFileError),
@@ -290,6 +317,8 @@ pub struct PreparedJob {
     pub spec: JobSpec,
     /// The terms.
     pub terms: OrderTerms,
+    /// The most that may hang in holds of the job, or be taken from them: what it may cost, less the budget of the terms.
+    pub holds_max_msat: Msat,
     /// The files that have to be at the market before tasks run.
     pub blobs: BTreeMap<Digest, PathBuf>,
 }
@@ -319,8 +348,8 @@ impl JobFile {
         let found = [&module].into_iter().chain(&stdin).chain(inputs.values());
         let blobs = found.map(|file| (file.digest, file.path.clone())).collect();
         let spec = self.spec(module.digest, stdin.map(|file| file.digest), inputs)?;
-        let terms = self.terms(&spec)?;
-        Ok(PreparedJob { spec, terms, blobs })
+        let (terms, holds_max_msat) = self.terms(&spec)?;
+        Ok(PreparedJob { spec, terms, holds_max_msat, blobs })
     }
 
     /// The job, once its files are known.
@@ -371,7 +400,8 @@ impl JobFile {
         }
     }
 
-    fn terms(&self, spec: &JobSpec) -> Result<OrderTerms, JobFileError> {
+    /// The terms, and what may hang in holds.
+    fn terms(&self, spec: &JobSpec) -> Result<(OrderTerms, Msat), JobFileError> {
         let needs = &self.needs;
         let memory_mib = needs.memory.map_or(spec.limits.memory_mib, |size| size.0.div_ceil(1 << 20));
         if memory_mib < spec.limits.memory_mib {
@@ -389,7 +419,7 @@ impl JobFile {
                 memory_mib: gpus.memory.0.div_ceil(1 << 20),
             }),
         };
-        let terms = OrderTerms {
+        let mut terms = OrderTerms {
             kind: self.auction.as_ref().map_or(OrderKind::Ask, |auction| OrderKind::Auction {
                 price: auction.price,
                 window_ms: auction.window.0,
@@ -409,6 +439,8 @@ impl JobFile {
             lease_max_ms: self.lease_max.0,
             funding: None,
         };
+        let resolved = self.funding.resolve(&terms, spec)?;
+        (terms.funding, terms.budget_msat) = (resolved.funding, resolved.budget_msat);
         if let Some(flaw) = terms.flaw() {
             return Err(JobFileError::Flaw(flaw.to_owned()));
         }
@@ -417,7 +449,7 @@ impl JobFile {
         if terms.budget_msat < needed {
             return Err(JobFileError::Budget { given: terms.budget_msat, needed });
         }
-        Ok(terms)
+        Ok((terms, resolved.holds_max_msat))
     }
 
     fn ceiling(&self) -> Result<Rate, JobFileError> {
@@ -435,8 +467,11 @@ impl JobFile {
 }
 
 /// What has to be in the budget so that the market takes the order: every task once (with its replicas) at the highest
-/// price; for leases by the hour, every lease for its longest.
+/// price; for leases by the hour, every lease for its longest. Where holds pay for the work the budget is a reserve.
 fn least_budget(terms: &OrderTerms, spec: &JobSpec) -> Result<Msat, Overflow> {
+    if let Some(Funding::Hold { .. }) = terms.funding {
+        return Ok(Msat::ZERO);
+    }
     let copies = match &spec.verification {
         Verification::None | Verification::Audit { .. } => 1,
         Verification::Replicas { k, .. } => u64::from(*k),

@@ -4,12 +4,15 @@
 //! [`agent`], a state machine without I/O that the simulation runs as well.
 
 pub mod agent;
+pub mod hold_check;
 mod input_files;
 pub mod job_file;
+mod payer;
 mod purchase;
 mod record;
 
 pub use input_files::InputFileError;
 pub use job_file::{JobFile, JobFileError, PreparedJob};
+pub use payer::SharedNode;
 pub use purchase::{BuyError, Buyer, News, Placed};
 pub use record::RecordError;

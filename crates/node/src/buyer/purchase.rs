@@ -2,7 +2,8 @@
 
 use super::{
     PreparedJob,
-    agent::{Action, Follower, Input, Progress, Resume},
+    agent::{Action, Follower, Input, Progress, Resume, Tried},
+    payer::{Allowance, Due, Payer, SharedNode},
     record::{Record, RecordError, Records, chain},
 };
 use crate::{
@@ -17,10 +18,12 @@ use market::{
     job::Verification,
     key::SecretKey,
     reply::Reply,
+    units::Msat,
     verify::TaskResult,
 };
 use std::{
     collections::BTreeMap,
+    fmt,
     path::{Path, PathBuf},
     pin::pin,
     time::Duration,
@@ -36,11 +39,18 @@ fn output_name(task: u32) -> String {
 }
 
 /// A buyer at a market.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Buyer {
     market: Market,
     secret: SecretKey,
     records: Records,
+    node: Option<SharedNode>,
+}
+
+impl fmt::Debug for Buyer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Buyer({} at {})", self.secret.public(), self.market.address())
+    }
 }
 
 /// Why buying went wrong.
@@ -104,7 +114,24 @@ pub enum News {
 impl Buyer {
     /// A buyer whose records are in a folder. A folder serves one party at one market.
     pub fn new(market: Market, secret: SecretKey, records: &Path) -> Result<Buyer, BuyError> {
-        Ok(Buyer { market, secret, records: Records::open(records)? })
+        Ok(Buyer { market, secret, records: Records::open(records)?, node: None })
+    }
+
+    /// The same buyer, who pays from a node of his own what holds and sessions need.
+    pub fn with_node(self, node: SharedNode) -> Buyer {
+        Buyer { node: Some(node), ..self }
+    }
+
+    /// Raises the balance at the market by this much, from the buyer's node or by an invoice for him to pay. Safe to ask
+    /// again: what is under way is not paid twice.
+    pub async fn raise_balance(&self, amount_msat: Msat) -> Result<Tried, BuyError> {
+        let allowance = Allowance { funding: None, holds_msat: Msat::ZERO, topups_msat: Msat::MAX };
+        self.payer("balance".into(), allowance)?.pay(Due::TopUp(amount_msat)).await
+    }
+
+    fn payer(&self, stem: String, allowance: Allowance) -> Result<Payer, BuyError> {
+        let node = self.node.clone();
+        Ok(Payer::open(&self.market, &self.secret, &self.records, stem, allowance, node)?)
     }
 
     /// Uploads what a job needs; `told` hears after each file how many of all are there.
@@ -128,7 +155,8 @@ impl Buyer {
         let (terms, spec) = (Box::new(job.terms.clone()), Box::new(job.spec.clone()));
         let command = Command::PlaceOrder { terms, job: spec, audit_anchor };
         let order = self.market.statement(&self.secret, command)?;
-        let record = Record { chain_secret, tasks: job.spec.tasks, order, resume: Resume::default() };
+        let (tasks, resume) = (job.spec.tasks, Resume::default());
+        let record = Record { chain_secret, tasks, order, holds_max_msat: job.holds_max_msat, resume };
         self.records.keep_draft(&record)?;
         self.send(&record).await
     }
@@ -181,9 +209,14 @@ impl Buyer {
         let follower = Follower::new(job, chain, resume, results.is_some());
         let (answers, inbox) = mpsc::unbounded_channel();
         let results = results.map(Path::to_owned);
+        let payer = match record.as_ref().and_then(Record::allowance) {
+            Some(allowance) => Some(self.payer(job.to_string(), allowance)?),
+            None => None,
+        };
         let errands = Errands {
             buyer: self.clone(),
             job,
+            payer,
             record,
             results,
             answers,
@@ -196,7 +229,7 @@ impl Buyer {
 
 /// What comes back from an errand.
 enum Answer {
-    Input(Result<Box<Input>, ClientError>),
+    Input(Result<Box<Input>, BuyError>),
     Output(u32, TaskResult, Result<PathBuf, BuyError>),
 }
 
@@ -204,6 +237,8 @@ enum Answer {
 struct Errands {
     buyer: Buyer,
     job: JobId,
+    /// None when the job was placed elsewhere, and nobody here knows what may be paid for it.
+    payer: Option<Payer>,
     record: Option<Record>,
     results: Option<PathBuf>,
     answers: mpsc::UnboundedSender<Answer>,
@@ -276,7 +311,12 @@ impl Following {
         match &event.event {
             Event::RoundOpened { job: of, round, .. } if *of == job => Input::RoundOpened { round: *round },
             // Finished tasks are no reason: there may be thousands a second, and a look shows all of them.
-            Event::JobEnded { job: of, .. } | Event::JobSettled { job: of, .. } if *of == job => {
+            Event::JobEnded { job: of, .. }
+            | Event::JobSettled { job: of, .. }
+            | Event::HoldInvoiced { job: of, .. }
+            | Event::SessionLow { job: of, .. }
+                if *of == job =>
+            {
                 self.follower.nudge();
                 Input::Time
             }
@@ -320,6 +360,8 @@ impl Following {
             Action::Look => self.errands.look(),
             Action::LookAtTasks => self.errands.look_at_tasks(),
             Action::Fetch { task, result } => self.errands.fetch(task, result),
+            Action::PayHold(hold) => self.errands.pay(Due::Hold(Box::new(hold))),
+            Action::TopUp { amount_msat } => self.errands.pay(Due::TopUp(amount_msat)),
             Action::Tell(progress) => {
                 if let Progress::Ended { outcome } = progress {
                     self.outcome = Some(outcome);
@@ -339,7 +381,7 @@ impl Errands {
                 Ok(_) => Ok(true),
                 // The round may be over; the next view of the job says so, or why it cannot be seen.
                 Err(ClientError::Refused { .. }) => Ok(false),
-                Err(error) => Err(error),
+                Err(error) => Err(BuyError::from(error)),
             };
             let input = is_accepted.map(|is_accepted| Box::new(Input::Submitted { round, is_accepted }));
             // Nobody listens any more when the job is no longer followed.
@@ -351,8 +393,9 @@ impl Errands {
         let (buyer, answers, job) = (self.buyer.clone(), self.answers.clone(), self.job);
         self.running.spawn(async move {
             let view = buyer.market.job(&buyer.secret, job).await;
-            let _ =
-                answers.send(Answer::Input(view.map(|view| Box::new(Input::Looked(Some(Box::new(view)))))));
+            let _ = answers.send(Answer::Input(
+                view.map(|view| Box::new(Input::Looked(Some(Box::new(view))))).map_err(BuyError::from),
+            ));
         });
     }
 
@@ -360,7 +403,32 @@ impl Errands {
         let (buyer, answers, job) = (self.buyer.clone(), self.answers.clone(), self.job);
         self.running.spawn(async move {
             let tasks = buyer.market.tasks(&buyer.secret, job).await;
-            let _ = answers.send(Answer::Input(tasks.map(|tasks| Box::new(Input::Tasks(Some(tasks))))));
+            let _ = answers.send(Answer::Input(
+                tasks.map(|tasks| Box::new(Input::Tasks(Some(tasks)))).map_err(BuyError::from),
+            ));
+        });
+    }
+
+    fn pay(&mut self, due: Due) {
+        let (payer, answers) = (self.payer.clone(), self.answers.clone());
+        self.running.spawn(async move {
+            let what = due.what();
+            let tried = match payer {
+                Some(payer) => payer.pay(due).await,
+                None => Ok(Tried::Refused {
+                    why: "the job was placed elsewhere: nobody here knows what may be paid for it".into(),
+                }),
+            };
+            let input = match tried {
+                Ok(tried) => Ok(Box::new(Input::Tried { what, tried })),
+                Err(BuyError::Market(error)) => {
+                    // A refusal is about this payment; whether the job can be followed shows elsewhere.
+                    let why = error.to_string();
+                    Ok(Box::new(Input::Tried { what, tried: Tried::NotYet { why } }))
+                }
+                Err(error) => Err(error),
+            };
+            let _ = answers.send(Answer::Input(input));
         });
     }
 

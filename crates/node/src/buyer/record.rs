@@ -3,13 +3,18 @@
 //! The file holds the secret of the job's audit chain and is its owner's alone. The chain does not hang on the party's key,
 //! which may be rotated while the job runs: with the file and the newest key, another process can go on where this stopped.
 
-use super::agent::Resume;
+use super::{
+    agent::Resume,
+    payer::{Allowance, Notes},
+};
 use market::{
+    command::Command,
     id::{Digest, JobId},
     statement::Statement,
+    units::Msat,
     verify::{Chain, rounds_for},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -35,11 +40,30 @@ pub(super) struct Record {
     pub(super) tasks: u32,
     /// The order as it was signed: sent again, it is the same order.
     pub(super) order: Statement,
+    /// The most that may hang in holds of the job, or be taken from them.
+    #[serde(default = "nothing")]
+    pub(super) holds_max_msat: Msat,
     /// How far the audit links are revealed.
     pub(super) resume: Resume,
 }
 
+fn nothing() -> Msat {
+    Msat::ZERO
+}
+
 impl Record {
+    /// What may be paid for the job from a node of its buyer: what its order says, which is in the buyer's own words.
+    pub(super) fn allowance(&self) -> Option<Allowance> {
+        match self.order.read().ok()?.command {
+            Command::PlaceOrder { terms, .. } => Some(Allowance {
+                funding: terms.funding,
+                holds_msat: self.holds_max_msat,
+                topups_msat: terms.budget_msat,
+            }),
+            _ => None,
+        }
+    }
+
     /// The job's audit chain.
     pub(super) fn chain(&self) -> Chain {
         chain(&self.chain_secret, self.tasks)
@@ -93,6 +117,20 @@ impl Records {
         write(&self.file(job), record)
     }
 
+    /// What was written down about payments; nothing where nothing was paid.
+    pub(super) fn notes(&self, stem: &str) -> Result<Notes, RecordError> {
+        Ok(read(&self.notes_file(stem))?.unwrap_or_default())
+    }
+
+    /// Writes down what is about to be paid.
+    pub(super) fn keep_notes(&self, stem: &str, notes: &Notes) -> Result<(), RecordError> {
+        write(&self.notes_file(stem), notes)
+    }
+
+    fn notes_file(&self, stem: &str) -> PathBuf {
+        self.folder.join(format!("{stem}.payments.json"))
+    }
+
     /// What is known of a job; `None` when it was placed elsewhere.
     pub(super) fn find(&self, job: JobId) -> Result<Option<Record>, RecordError> {
         read(&self.file(job))
@@ -113,7 +151,7 @@ impl Records {
     }
 }
 
-fn read(file: &Path) -> Result<Option<Record>, RecordError> {
+fn read<T: DeserializeOwned>(file: &Path) -> Result<Option<T>, RecordError> {
     let failed = |source| RecordError { file: file.to_owned(), source };
     match fs::read(file) {
         Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|e| failed(e.into())),
@@ -123,7 +161,7 @@ fn read(file: &Path) -> Result<Option<Record>, RecordError> {
 }
 
 /// Whole or not at all, and on disk before this returns.
-fn write(file: &Path, record: &Record) -> Result<(), RecordError> {
+fn write(file: &Path, record: &impl Serialize) -> Result<(), RecordError> {
     let failed = |source| RecordError { file: file.to_owned(), source };
     let text = serde_json::to_vec_pretty(record).map_err(|e| failed(e.into()))?;
     let part = file.with_extension("part");
@@ -133,5 +171,11 @@ fn write(file: &Path, record: &Record) -> Result<(), RecordError> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut opened = options.open(&part).map_err(failed)?;
     io::Write::write_all(&mut opened, &text).and_then(|()| opened.sync_all()).map_err(failed)?;
-    fs::rename(&part, file).map_err(failed)
+    fs::rename(&part, file).map_err(failed)?;
+    // The new name has to last as well.
+    #[cfg(unix)]
+    if let Some(folder) = file.parent() {
+        fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    }
+    Ok(())
 }

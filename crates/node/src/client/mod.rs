@@ -19,6 +19,7 @@
 mod address;
 mod blobs;
 mod contact;
+mod dev_wallet;
 mod events;
 mod feed;
 mod heads;
@@ -27,6 +28,7 @@ mod tls;
 
 pub use address::{Address, AddressError};
 pub use contact::Contact;
+pub use dev_wallet::{DevWallet, FundError};
 pub use feed::{FeedError, fetch_text};
 pub use heads::ForkEvidence;
 pub use reads::OfferQuery;

@@ -1,7 +1,7 @@
 //! How a market is run.
 
 use super::blob_store::BlobLimits;
-use pay::LightningNode;
+use pay::{LightningNode, dev::DevNetwork};
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -56,6 +56,8 @@ pub enum Tls {
 pub enum Payments {
     /// Play money in this process, kept in the data folder.
     Dev,
+    /// Play money on a network that whoever starts the market keeps: for tests that move its clock and let things go wrong.
+    DevNetwork(DevNetwork),
     /// A node.
     Node(Arc<dyn LightningNode>),
 }

@@ -3,7 +3,7 @@
 mod shape;
 mod shapes;
 
-use super::views::{InvoiceBody, PayBody};
+use super::views::{InvoiceBody, PayBody, WalletBody};
 use crate::api::{
     Accepted, AccountView, ApiError, BlobStored, Board, DevInvoice, JobView, KeyView, LeaseView, MachineView,
     OfferView, PartyView, PlacedEvent, Quote, QuoteRequest, TaskView, TopupView, VenueInfo, WithdrawalView,
@@ -151,6 +151,11 @@ const OPERATIONS: &[Operation] = &[
         "/v1/dev/invoice",
         "An invoice of a play-money wallet to withdraw to",
         json::<DevInvoice>(),
+    ),
+    post::<WalletBody>(
+        "/v1/dev/lightning",
+        "Use a Lightning node of play money in the market's process; whoever knows the wallet's secret owns it",
+        json::<pay::dev::Answer>(),
     ),
     answers("/healthz", "Whether it takes statements and can pay what it owes", Body::Text),
     answers("/metrics", "Counters in the OpenMetrics format", Body::Text),

@@ -4,10 +4,10 @@
 use super::{config::Payments, failure::Failure, shared::App, writer};
 use crate::venue::payments::{carry_out, outstanding};
 use axum::http::StatusCode;
-use market::{ledger::Account, units::Msat};
+use market::{id::Digest, ledger::Account, units::Msat};
 use pay::{
     InvoiceRequest, LightningNode, NodeInfo, PayRequest, PaymentState,
-    dev::{DevNetwork, DevNode, DevState},
+    dev::{self, DevNetwork, DevNode, DevState},
 };
 use std::{
     path::{Path, PathBuf},
@@ -25,6 +25,10 @@ const DEV_FEE_PERCENT: u64 = 5;
 /// …and a little in any case: a hop has a base fee, however small the payment.
 const DEV_FEE_FLOOR: Msat = Msat(10_000);
 const INVOICE_LIFETIME_MS: u64 = 3_600_000;
+/// The domain under which a wallet's secret becomes the name of its node.
+const WALLET_DOMAIN: &str = "gristmill 2026 dev wallet v1";
+/// The most nodes of a play-money network: each costs memory, and anybody can make one.
+const NODES_MAX: usize = 1_000;
 
 /// The node, and with play money the network around it.
 pub(super) struct Purse {
@@ -33,11 +37,15 @@ pub(super) struct Purse {
     dev: Option<DevPurse>,
 }
 
-/// A network of play money in this process, kept in a file.
+/// A network of play money in this process, kept in a file unless somebody else keeps it.
 struct DevPurse {
     network: DevNetwork,
     /// The rest of the world: pays top-ups, takes withdrawals.
     wallet: DevNode,
+    kept: Option<Kept>,
+}
+
+struct Kept {
     file: PathBuf,
     saved: Mutex<Vec<u8>>,
 }
@@ -65,6 +73,10 @@ impl Purse {
             Payments::Dev => {
                 let dev = DevPurse::open(folder)?;
                 (Arc::new(dev.network.node("market")), Some(dev))
+            }
+            Payments::DevNetwork(network) => {
+                let dev = DevPurse::new(network.clone(), None);
+                (Arc::new(network.node("market")), Some(dev))
             }
         };
         let info = node.info().await?;
@@ -122,6 +134,26 @@ impl Purse {
         Ok(invoice)
     }
 
+    /// Has the node of a wallet do something: whoever knows the secret owns its play money.
+    pub(super) async fn dev_lightning(
+        &self,
+        secret: &Digest,
+        call: dev::Call,
+    ) -> Result<dev::Answer, Failure> {
+        let dev = self.dev()?;
+        let name = format!("wallet {}", Digest::of_parts(WALLET_DOMAIN, &[&secret.0]));
+        if !dev.network.has_node(&name) && dev.network.node_count() >= NODES_MAX {
+            return Err(Failure::unavailable(
+                "too_many_wallets",
+                "this market has no room for another play-money wallet",
+            ));
+        }
+        let answer = call.make(&dev.network.node(&name)).await;
+        // Reads too: what they tell may not have been written down by the one whose doing it was.
+        self.save().map_err(|error| Failure::internal(error.to_string()))?;
+        Ok(answer)
+    }
+
     fn dev(&self) -> Result<&DevPurse, Failure> {
         self.dev
             .as_ref()
@@ -147,19 +179,24 @@ impl DevPurse {
             }
             Err(error) => return Err(failed(error.to_string())),
         };
-        let wallet = network.node("rest of the world");
-        let purse = DevPurse { network, wallet, file, saved: Mutex::default() };
+        let purse = DevPurse::new(network, Some(Kept { file, saved: Mutex::default() }));
         purse.save()?;
         Ok(purse)
     }
 
+    fn new(network: DevNetwork, kept: Option<Kept>) -> DevPurse {
+        let wallet = network.node("rest of the world");
+        DevPurse { network, wallet, kept }
+    }
+
     /// Writes the network down if it has changed, before anybody relies on the change.
     fn save(&self) -> Result<(), PurseError> {
-        let failed = |reason: String| PurseError::File { file: self.file.clone(), reason };
-        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Kept { file, saved }) = &self.kept else { return Ok(()) };
+        let failed = |reason: String| PurseError::File { file: file.clone(), reason };
+        let mut saved = saved.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = serde_json::to_vec(&self.network.save()).map_err(|error| failed(error.to_string()))?;
         if *saved != bytes {
-            crate::durable_file::replace(&self.file, &bytes).map_err(|error| failed(error.to_string()))?;
+            crate::durable_file::replace(file, &bytes).map_err(|error| failed(error.to_string()))?;
             *saved = bytes;
         }
         Ok(())

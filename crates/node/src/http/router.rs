@@ -77,6 +77,7 @@ fn short_routes() -> Router<App> {
         .route("/v1/log/consistency", get(views::consistency))
         .route("/v1/dev/pay", post(views::dev_pay))
         .route("/v1/dev/invoice", post(views::dev_invoice))
+        .route("/v1/dev/lightning", post(views::dev_lightning))
         .layer(DefaultBodyLimit::max(STATEMENT_BODY_BYTES))
 }
 

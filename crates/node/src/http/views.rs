@@ -22,7 +22,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use market::{
-    id::{JobId, LeaseId, MachineId, OfferId, PartyId, TopupId, WithdrawalId},
+    id::{Digest, JobId, LeaseId, MachineId, OfferId, PartyId, TopupId, WithdrawalId},
     key::PublicKey,
     ledger::Account,
     log::{BeyondEnd, ConsistencyProof, InclusionProof, SignedHead},
@@ -240,6 +240,23 @@ pub(super) async fn dev_invoice(
         payment_hash: invoice.payment_hash,
         amount_msat: body.amount_msat,
     }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WalletBody {
+    /// 32 random bytes in hex. They name the wallet, and are all that guards it.
+    pub(super) wallet: Digest,
+    pub(super) call: pay::dev::Call,
+}
+
+pub(super) async fn dev_lightning(
+    State(app): State<App>,
+    JsonBody(body): JsonBody<WalletBody>,
+) -> Answer<pay::dev::Answer> {
+    let answer = app.purse.dev_lightning(&body.wallet, body.call).await?;
+    app.payments_wake.notify_one();
+    Ok(Json(answer))
 }
 
 pub(super) async fn healthz(State(app): State<App>) -> Result<&'static str, Failure> {

@@ -216,7 +216,7 @@ pub(crate) fn job(folder: &Path, tasks: u32, verification: Verification) -> Prep
         lease_max_ms: 600_000,
         funding: None,
     };
-    PreparedJob { spec, terms, blobs: BTreeMap::from([(module, file)]) }
+    PreparedJob { spec, terms, holds_max_msat: Msat::ZERO, blobs: BTreeMap::from([(module, file)]) }
 }
 
 /// A buyer with money, whose job is placed.

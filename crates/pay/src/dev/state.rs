@@ -74,6 +74,8 @@ impl From<DevState> for State {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct State {
+    /// Not saved: a network that nothing happened to looks the same at all times.
+    #[serde(skip, default = "beginning")]
     now: TimeMs,
     pub(super) fees: FeePolicy,
     pub(super) mischief: Mischief,
@@ -82,6 +84,10 @@ pub(super) struct State {
     nodes: Vec<NodeState>,
     /// What happens by itself, in the order in which it does.
     deadlines: BTreeSet<(TimeMs, NodeIndex, PaymentHash, Deadline)>,
+}
+
+fn beginning() -> TimeMs {
+    TimeMs(0)
 }
 
 /// What happens to an invoice or a payment of a node when its time has come, unless it is decided by then.
@@ -227,6 +233,14 @@ impl State {
 
     pub(super) fn next_deadline(&self) -> Option<TimeMs> {
         self.deadlines.first().map(|(at, ..)| *at)
+    }
+
+    pub(super) fn has_node(&self, name: &str) -> bool {
+        self.nodes.iter().any(|node| node.name == name)
+    }
+
+    pub(super) fn node_count(&self) -> usize {
+        self.nodes.len()
     }
 
     pub(super) fn node_named(&mut self, name: &str) -> NodeIndex {

@@ -10,6 +10,7 @@ use crate::{
 };
 use market::{
     command::Command,
+    funding::Funding,
     id::{Digest, JobId, PartyId},
     job::Verification,
     key::SecretKey,
@@ -18,11 +19,14 @@ use market::{
     verify::{Chain, rounds_for},
 };
 use node::{
-    api::JobView,
-    buyer::agent::{Action, Follower, Input, Resume},
+    api::HoldView,
+    buyer::{
+        agent::{Action, Follower, Input, Payable, Resume, Tried},
+        hold_check::{self, Expected},
+    },
 };
-use pay::{LightningNode, PayRequest};
-use std::rc::Rc;
+use pay::{LightningNode, Network, PayRequest};
+use std::{collections::BTreeSet, rc::Rc};
 
 /// A job of this buyer.
 #[derive(Debug)]
@@ -91,22 +95,29 @@ impl Party {
         }
     }
 
-    /// Pays the invoices of a job's leases, each once: its node pays a hash no second time.
-    pub(super) fn pay_holds(&mut self, stage: &mut Stage, view: &JobView) {
-        for hold in &view.holds {
-            for bolt11 in &hold.invoices {
-                let is_dealt = pay::bolt11::decode(bolt11).is_ok_and(|invoice| {
-                    hold.payment_hashes.contains(&invoice.payment_hash)
-                        && invoice.amount == Some(hold.slice_msat)
-                });
-                if is_dealt {
-                    stage.note("hold paid");
-                    let max_fee = Msat(100_000);
-                    let request = PayRequest { bolt11: bolt11.clone(), amount: hold.slice_msat, max_fee };
-                    let _ = now_or_never(self.lightning.pay(request));
-                }
-            }
+    /// Pays the invoices of a lease's hold, each once: the node pays a hash no second time.
+    fn pay_hold(&mut self, stage: &mut Stage, hold: &HoldView) -> Tried {
+        let Ok(slices) = u8::try_from(hold.payment_hashes.len()) else {
+            return Tried::Refused { why: "too many slices".into() };
+        };
+        let expected = Expected {
+            funding: Some(Funding::Hold { slice_msat: hold.slice_msat, slices }),
+            network: Some(Network::Regtest),
+            now: stage.now,
+            left_msat: Msat::MAX,
+            taken: BTreeSet::new(),
+        };
+        // Invoices that have expired since they were paid are still followed to their end.
+        if let Err(error) = hold_check::check(hold, &expected) {
+            return Tried::NotYet { why: error.to_string() };
         }
+        for bolt11 in &hold.invoices {
+            stage.note("hold paid");
+            let max_fee = Msat(100_000);
+            let request = PayRequest { bolt11: bolt11.clone(), amount: hold.slice_msat, max_fee };
+            let _ = now_or_never(self.lightning.pay(request));
+        }
+        Tried::OnItsWay { amount_msat: Msat(hold.slice_msat.0 * u64::from(slices)) }
     }
 
     pub(super) fn follow(&mut self, stage: &mut Stage, n: usize, job: JobId) {
@@ -142,6 +153,15 @@ impl Party {
                     if let Some(own) = self.jobs.get_mut(n) {
                         own.resume = resume;
                     }
+                }
+                Action::PayHold(hold) => {
+                    let tried = self.pay_hold(stage, &hold);
+                    self.tell(stage, n, Input::Tried { what: Payable::Hold(hold.lease), tried });
+                }
+                // Buyers are given money by the plan, not by their jobs.
+                Action::TopUp { .. } => {
+                    let tried = Tried::NotYet { why: "the plan says when money comes".into() };
+                    self.tell(stage, n, Input::Tried { what: Payable::Session, tried });
                 }
                 // Nobody watches it.
                 Action::Tell(_) => {}

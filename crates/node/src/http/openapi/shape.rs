@@ -83,6 +83,7 @@ plain_shapes! {
     u8 => integer(KnownFormat::Int32);
     u32 => integer(KnownFormat::Int64);
     i32 => integer(KnownFormat::Int32);
+    usize => integer(KnownFormat::Int64);
     u64 => big("a string where it exceeds 2^53 − 1");
     String => text("");
     () => plain(Type::Null, "").into();

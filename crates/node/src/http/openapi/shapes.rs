@@ -8,7 +8,7 @@ use crate::{
         PlacedEvent, Quote, QuoteRequest, TaskView, TopupPhase, TopupView, VenueInfo, WithdrawalPhase,
         WithdrawalView, WorkAttempt, WorkAuction, WorkDue, WorkHold, WorkLease, WorkLeasePhase, WorkView,
     },
-    http::views::{InvoiceBody, PayBody},
+    http::views::{InvoiceBody, PayBody, WalletBody},
 };
 use market::{
     engine::{
@@ -39,6 +39,11 @@ use market::{
     units::{Msat, Rate, TimeMs, Unit},
     verify::{Deterrence, Exit, Stakes, TaskResult},
 };
+use pay::{
+    CancelError, EventCursor, FailureReason, Invoice, InvoiceError, InvoiceRequest, InvoiceState, Network,
+    NodeBalance, NodeEvent, NodeInfo, PayError, PayRequest, PaymentState, SettleError, Unavailable,
+    dev::{Answer, Call},
+};
 use std::collections::BTreeMap;
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 
@@ -56,6 +61,58 @@ structs! {
     InvoiceBody { amount_msat: Msat }
     DevInvoice { bolt11: String, payment_hash: PaymentHash, amount_msat: Msat }
     BlobStored { digest: Digest, bytes: u64 }
+    WalletBody { wallet: Digest, call: Call }
+    InvoiceRequest { amount: Msat, description: String, expires_in_ms: u64 }
+    PayRequest { bolt11: String, amount: Msat, max_fee: Msat }
+}
+
+enums! {
+    Call '_' {
+        Info, CreateInvoice(InvoiceRequest),
+        CreateHoldInvoice { payment_hash: PaymentHash, hold_ms: u64, request: InvoiceRequest }, Settle(Preimage),
+        Cancel(PaymentHash), Invoice(PaymentHash), Pay(PayRequest), Payment(PaymentHash), Balance,
+        Events { after: EventCursor, limit: usize },
+    }
+}
+
+impl Shape for EventCursor {
+    fn shape(schemas: &mut Schemas) -> RefOr<Schema> {
+        u64::shape(schemas)
+    }
+}
+
+/// What a call at a node gave: `Ok` with what it is, or `Err` with why not.
+impl<T: Shape, E> Shape for Result<T, E> {
+    fn shape(schemas: &mut Schemas) -> RefOr<Schema> {
+        let error = plain(Type::Object, "why not").into();
+        one_of(Vec::new(), vec![("Ok".into(), T::shape(schemas)), ("Err".into(), error)]).into()
+    }
+}
+
+enums! {
+    Answer '_' {
+        Info(Result<NodeInfo, Unavailable>), Created(Result<Invoice, InvoiceError>), Settled(Result<(), SettleError>),
+        Cancelled(Result<(), CancelError>), Invoice(Result<Option<InvoiceState>, Unavailable>),
+        Paid(Result<PaymentState, PayError>), Payment(Result<Option<PaymentState>, Unavailable>),
+        Balance(Result<NodeBalance, Unavailable>), Events(Result<Vec<(EventCursor, NodeEvent)>, Unavailable>),
+    }
+    Network '_' { Bitcoin, Testnet, Regtest, Simnet, Signet }
+    InvoiceState '_' { Open, Held { until: TimeMs }, Paid { preimage: Preimage }, Cancelled, Expired }
+    PaymentState '_' {
+        InFlight, Succeeded { preimage: Preimage, fee: Msat }, Failed { reason: FailureReason }, Unknown,
+    }
+    FailureReason '_' { NoRoute, FeeTooHigh, InsufficientBalance, Rejected, TimedOut }
+    NodeEvent '_' {
+        InvoiceHeld { payment_hash: PaymentHash, amount: Msat }, InvoicePaid { payment_hash: PaymentHash, amount: Msat },
+        InvoiceClosed { payment_hash: PaymentHash }, PaymentSucceeded { payment_hash: PaymentHash, fee: Msat },
+        PaymentFailed { payment_hash: PaymentHash, reason: FailureReason },
+    }
+}
+
+structs! {
+    NodeInfo { id: String, alias: String, network: Network, play_money: bool }
+    Invoice { bolt11: String, payment_hash: PaymentHash, expires_at: TimeMs }
+    NodeBalance { spendable: Msat, in_flight: Msat }
 }
 
 // What is bought and sold.
