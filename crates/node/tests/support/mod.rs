@@ -75,6 +75,13 @@ impl OpenMarket {
         OpenMarket::start(folder, |config| config.listen = listen).await
     }
 
+    /// Stops the market and starts it again in another way.
+    pub(crate) async fn restart_with(self, set: impl FnOnce(&mut MarketConfig)) -> OpenMarket {
+        let OpenMarket { running, folder, .. } = self;
+        running.shutdown().await.unwrap();
+        OpenMarket::start(folder, set).await
+    }
+
     /// Stops the market.
     pub(crate) async fn close(self) {
         self.running.shutdown().await.unwrap();
