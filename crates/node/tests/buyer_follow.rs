@@ -5,7 +5,7 @@
 use market::{
     command::{AuditLink, Command},
     event::{JobOutcome, TaskOutcome},
-    id::{AttemptId, Digest, JobId, OrderId},
+    id::{AttemptId, Digest, JobId, LeaseId, OrderId, PaymentHash},
     job::{JobSpec, TaskLimits, Verification},
     order::{Needs, OrderKind, OrderTerms},
     resources::{Isolation, Resources},
@@ -13,8 +13,8 @@ use market::{
     verify::{Chain, Exit, TaskResult, follows},
 };
 use node::{
-    api::{JobView, TaskView},
-    buyer::agent::{Action, Follower, Input, Progress, Resume},
+    api::{HoldView, JobView, TaskView},
+    buyer::agent::{Action, Follower, Input, Payable, Progress, Resume, Tried},
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -192,6 +192,65 @@ enum Step {
     Answered(bool),
     Pass(u64),
     Restart,
+}
+
+fn with_hold(phase: &str) -> JobView {
+    let hold = HoldView {
+        lease: LeaseId(7),
+        slice_msat: Msat(20_000),
+        payment_hashes: vec![PaymentHash([1; 32])],
+        invoices: vec!["lnbcrt1".into()],
+        until_ms: TimeMs(PLACED),
+        phase: phase.into(),
+        released: 0,
+    };
+    JobView { holds: vec![hold], ..view("running", 0, None) }
+}
+
+/// What the actions want paid.
+fn due(actions: &[Action]) -> Vec<Payable> {
+    let due = actions.iter().filter_map(|action| match action {
+        Action::PayHold(hold) => Some(Payable::Hold(hold.lease)),
+        Action::TopUp { .. } => Some(Payable::Session),
+        _ => None,
+    });
+    due.collect()
+}
+
+fn tried(follower: &mut Follower, what: Payable, tried: Tried) -> Vec<Action> {
+    follower.handle(TimeMs(PLACED), Input::Tried { what, tried })
+}
+
+#[test]
+fn a_hold_is_paid_while_it_waits_one_try_at_a_time_and_told_when_that_changes() {
+    let what = Payable::Hold(LeaseId(7));
+    let on_its_way = Tried::OnItsWay { amount_msat: Msat(20_000) };
+    let mut follower = Follower::new(JOB, None, Resume::default(), false);
+    follower.handle(TimeMs(PLACED), Input::Time);
+    assert_eq!(due(&looked(&mut follower, PLACED, with_hold("dealt"))), []);
+    assert_eq!(due(&looked(&mut follower, PLACED, with_hold("invoiced"))), [what]);
+    assert_eq!(due(&looked(&mut follower, PLACED, with_hold("invoiced"))), [], "it is being tried");
+    let told = Action::Tell(Progress::Paying { what, tried: on_its_way.clone() });
+    assert!(tried(&mut follower, what, on_its_way.clone()).contains(&told));
+    assert_eq!(due(&looked(&mut follower, PLACED, with_hold("invoiced"))), [what], "until it is held");
+    assert!(!tried(&mut follower, what, on_its_way).contains(&told), "nothing has changed");
+    assert_eq!(due(&looked(&mut follower, PLACED, with_hold("funded"))), []);
+}
+
+#[test]
+fn what_was_refused_is_not_asked_again_and_a_session_is_topped_up_when_it_runs_low() {
+    let what = Payable::Hold(LeaseId(7));
+    let mut follower = Follower::new(JOB, None, Resume::default(), false);
+    follower.handle(TimeMs(PLACED), Input::Time);
+    looked(&mut follower, PLACED, with_hold("invoiced"));
+    tried(&mut follower, what, Tried::Refused { why: "another hash".into() });
+    assert_eq!(due(&looked(&mut follower, PLACED, with_hold("invoiced"))), []);
+
+    let low = JobView { session_needs_msat: Some(Msat(5_000)), ..view("running", 0, None) };
+    let actions = looked(&mut follower, PLACED, low.clone());
+    assert!(actions.contains(&Action::TopUp { amount_msat: Msat(5_000) }), "{actions:?}");
+    tried(&mut follower, Payable::Session, Tried::NotYet { why: "no route".into() });
+    assert_eq!(due(&looked(&mut follower, PLACED, low)), [Payable::Session]);
 }
 
 proptest! {

@@ -131,7 +131,7 @@ fn told_way(way: &Worked, output: &Output) -> String {
         lines.push(("expiry", format!("{blocks} blocks, about {:.1} days", blocks as f64 / 144.0)));
     }
     if way.periods > 1 {
-        lines.push(("leases", format!("{}, each funded before the last one ends", way.periods)));
+        lines.push(("leases", format!("{}, one after the other, each funded by itself", way.periods)));
     }
     lines.extend(way.funding.map(|funding| ("job file", job_file_line(funding))));
     let rows = way.exposures.iter().map(|exposure| {

@@ -147,6 +147,12 @@ pub(crate) fn market(grist: &Grist, data: &Path) -> Service {
     grist.start(&["market", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()])
 }
 
+/// The same market again, after it was killed.
+pub(crate) fn reopened(grist: &Grist, data: &Path, killed: &Service) -> Service {
+    let listen = killed.first["listen"].as_str().unwrap();
+    grist.start(&["market", "--listen", listen, "--data", data.to_str().unwrap()])
+}
+
 /// Waits until a machine sells something: it takes work once its offer stands.
 pub(crate) fn wait_for_offer(market: &Service, machine: &str) {
     let wanted: MachineId = machine.parse().unwrap();

@@ -26,11 +26,11 @@ fn the_way_goes_by_size_time_and_the_price_of_the_chain() {
     // amount, hours, cost of a claim, way, payment, number of payments, blocks of a hold
     let table = [
         (1_000, 1, 1_500, Way::Session, 354, 3, None),
-        (250_000, 2, 1_500, Way::Session, 31_250, 8, Some(32)),
-        (250_000, 1, 1_500, Way::Hold, 31_250, 8, Some(26)),
-        (250_000, 1, 9_000, Way::Session, 62_500, 4, Some(26)),
-        (10_000_000, 1, 9_000, Way::Hold, 1_250_000, 8, Some(26)),
-        (10_000_000, 100, 9_000, Way::Session, 25_000, 400, Some(620)),
+        (250_000, 2, 1_500, Way::Hold, 31_250, 8, Some(29)),
+        (250_000, 3, 1_500, Way::Session, 20_834, 12, Some(35)),
+        (250_000, 1, 9_000, Way::Session, 62_500, 4, Some(23)),
+        (10_000_000, 1, 9_000, Way::Hold, 1_250_000, 8, Some(23)),
+        (10_000_000, 100, 9_000, Way::Session, 25_000, 400, Some(617)),
         (300, 1, 0, Way::Session, 300, 1, None),
     ];
     for (amount, hours, claim_cost, chosen, payment, payments, blocks) in table {
