@@ -298,7 +298,12 @@ proptest! {
                             prop_assert_eq!(kept.next_round, expected, "kept before it is sent");
                         }
                     }
-                    Action::Look | Action::LookAtTasks | Action::Fetch { .. } | Action::Tell(_) => {}
+                    Action::Look
+                    | Action::LookAtTasks
+                    | Action::Fetch { .. }
+                    | Action::PayHold(_)
+                    | Action::TopUp { .. }
+                    | Action::Tell(_) => {}
                 }
             }
         }

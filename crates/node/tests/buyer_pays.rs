@@ -333,7 +333,6 @@ async fn lost_answers_and_stuck_and_failed_payments_are_seen_through() {
     let buyer = scene.buyer(Some(Arc::new(scene.wallet(1))));
     let said = scene.follow(&buyer, id).await;
     assert!(matches!(said[0].1, Tried::NotYet { .. }), "{said:?}");
-    assert!(matches!(said.last().unwrap().1, Tried::OnItsWay { .. }), "{said:?}");
     scene.books_agree(id).await;
     running.stop().await;
     scene.open.close().await;
