@@ -41,14 +41,10 @@ pub(super) struct Record {
     /// The order as it was signed: sent again, it is the same order.
     pub(super) order: Statement,
     /// The most that may hang in holds of the job, or be taken from them.
-    #[serde(default = "nothing")]
+    #[serde(default)]
     pub(super) holds_max_msat: Msat,
     /// How far the audit links are revealed.
     pub(super) resume: Resume,
-}
-
-fn nothing() -> Msat {
-    Msat::ZERO
 }
 
 impl Record {
