@@ -18,7 +18,7 @@ const CRATES: [(&str, &[&str]); 9] = [
 
 /// Everything that a pure crate may depend on: computation only, no runtime, no system. `jiff` is there for calendar dates;
 /// that nobody asks it for the time is checked in the sources.
-const PURE_DEPENDENCIES: [&str; 18] = [
+const PURE_DEPENDENCIES: [&str; 19] = [
     "blake3",
     "csv",
     "ct-merkle",
@@ -34,6 +34,7 @@ const PURE_DEPENDENCIES: [&str; 18] = [
     "rust_decimal",
     "serde",
     "serde_json",
+    "sha2",
     "strsim",
     "thiserror",
     "toml",
