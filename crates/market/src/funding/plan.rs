@@ -330,6 +330,3 @@ fn no_hold(work: &Work, why: String) -> Worked {
 fn whole_sats(amount: Msat) -> Msat {
     Msat(amount.0.div_ceil(1_000).saturating_mul(1_000))
 }
-
-#[cfg(test)]
-mod tests;

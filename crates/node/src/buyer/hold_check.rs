@@ -173,6 +173,3 @@ fn check_invoice(
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

@@ -75,7 +75,7 @@ impl From<DevState> for State {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct State {
     /// Not saved: a network that nothing happened to looks the same at all times.
-    #[serde(skip, default = "beginning")]
+    #[serde(skip)]
     now: TimeMs,
     pub(super) fees: FeePolicy,
     pub(super) mischief: Mischief,
@@ -84,10 +84,6 @@ pub(super) struct State {
     nodes: Vec<NodeState>,
     /// What happens by itself, in the order in which it does.
     deadlines: BTreeSet<(TimeMs, NodeIndex, PaymentHash, Deadline)>,
-}
-
-fn beginning() -> TimeMs {
-    TimeMs(0)
 }
 
 /// What happens to an invoice or a payment of a node when its time has come, unless it is decided by then.

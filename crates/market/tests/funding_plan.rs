@@ -1,4 +1,15 @@
-use super::*;
+//! Which way of paying suits what: by size, time and the price of the chain.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use market::{
+    funding::{
+        CLAIM_COSTS_PER_SLICE, DUST_LIMIT, Funding, HOLD_BLOCKS_MAX, SLICES_MAX,
+        plan::{Plan, PlanError, Way, Work, Worked, plan},
+    },
+    rules::Rules,
+    units::Msat,
+};
 use proptest::prelude::*;
 
 const HOUR_MS: u64 = 3_600_000;

@@ -1,10 +1,22 @@
-use super::*;
-use market::id::LeaseId;
+//! What a buyer sees in the invoices of a hold before it pays any of them.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use market::{
+    funding::{BLOCK_MS, Funding, HOLD_BLOCKS_MAX},
+    id::{LeaseId, PaymentHash},
+    units::{Msat, TimeMs},
+};
+use node::{
+    api::HoldView,
+    buyer::hold_check::{BadHold, Expected, Flaw, MARGIN_BLOCKS, check},
+};
 use pay::{
-    InvoiceRequest, LightningNode,
+    InvoiceRequest, LightningNode, Network,
     dev::{DevNetwork, DevNode},
 };
 use std::{
+    collections::BTreeSet,
     pin::pin,
     task::{Context, Poll, Waker},
 };
