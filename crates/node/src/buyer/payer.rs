@@ -26,7 +26,7 @@ use market::{
 use pay::{LightningNode, PayRequest, PaymentState, Unavailable};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
     time::Duration,
 };
@@ -153,7 +153,7 @@ impl Payer {
         let Some(node) = &self.node else {
             return Ok(Tried::ByHand { invoices: hold.invoices.clone(), amount_msat });
         };
-        if !notes.holds.contains_key(&hold.lease) {
+        if let Entry::Vacant(place) = notes.holds.entry(hold.lease) {
             // A part of the slices funds nothing, and locks money until the provider gives it back.
             let (has, needed) = (node.balance().await?.spendable, with_fees(&slices));
             if has < needed {
@@ -161,7 +161,7 @@ impl Payer {
                     format!("your node can spend {has}, and all slices with their fees need up to {needed}");
                 return Ok(Tried::NotYet { why });
             }
-            notes.holds.insert(hold.lease, slices.clone());
+            place.insert(slices.clone());
             self.keep(notes)?;
         }
         let mut trouble = None;
