@@ -443,6 +443,8 @@ impl Party {
     fn again(&mut self, stage: &mut Stage, step: Step, response: Option<&Response>) -> Option<News> {
         let key = match (&step, response) {
             (_, Some(Response::Key(None))) => None,
+            // Not revoked after all: said again.
+            (Step::Revoke(_), Some(Response::Key(Some(KeyView::Machine { .. })))) => None,
             (Step::Register, _) => Some(self.key.public()),
             (Step::Certify(machine) | Step::Revoke(machine), _) => {
                 self.machines.get(machine).map(|machine| machine.key)
