@@ -34,7 +34,8 @@ sim *args="--seeds 1000":
 bench *args:
     scripts/bench.sh {{ args }}
 
-# look for inputs that break a reader: statement, journal_segment or job_file (cargo install cargo-fuzz)
+# look for inputs that break a reader: statement, journal_segment, job_file, l402_token, l402_header or invoice
+# (cargo install cargo-fuzz)
 fuzz target seconds="60":
     cargo +nightly fuzz run {{ target }} -- -max_total_time={{ seconds }}
 
@@ -46,6 +47,10 @@ outside:
 # licences, sources and known flaws of dependencies (cargo install cargo-deny)
 deny:
     cargo deny check
+
+# our L402 with clients and servers that others wrote (installs them from PyPI and npm)
+l402-peers:
+    scripts/l402-peers.sh
 
 # the documentation of the code
 docs:

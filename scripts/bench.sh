@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Takes Gristmill's numbers, each beside a peer in the same run, and prints one table for each.
 #
-#   scripts/bench.sh [all|engine|durable|tasks|latency|footprint|econ]...
+#   scripts/bench.sh [all|engine|durable|tasks|latency|footprint|econ|l402]...
 #
 # A peer that is missing is installed where that needs no more than apt-get or pip; where it does not work, the table says
 # so. Run it on a machine that does nothing else: the line above each table names its load.
@@ -35,6 +35,13 @@ ray() {
     [[ -x "$cache/ray/bin/python" ]] && "$cache/ray/bin/python" -c 'import ray' 2> /dev/null && return
     python3 -m venv "$cache/ray" && "$cache/ray/bin/pip" install --quiet ray ||
         echo "Ray is not here and cannot be installed" >&2
+}
+
+pymacaroons() {
+    mkdir -p "$cache"
+    [[ -x "$cache/pymacaroons/bin/python" ]] && "$cache/pymacaroons/bin/python" -c 'import pymacaroons' 2> /dev/null && return
+    python3 -m venv "$cache/pymacaroons" && "$cache/pymacaroons/bin/pip" install --quiet pymacaroons==0.13.0 ||
+        echo "pymacaroons is not here and cannot be installed" >&2
 }
 
 numpy_python() {
@@ -102,4 +109,11 @@ if wants econ; then
             echo
         done
     fi
+fi
+if wants l402; then
+    pymacaroons
+    if "$cache/pymacaroons/bin/python" -c 'import pymacaroons' 2> /dev/null; then
+        export PYMACAROONS_PYTHON="$cache/pymacaroons/bin/python"
+    fi
+    bench l402 l402
 fi

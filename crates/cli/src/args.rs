@@ -6,6 +6,7 @@ use crate::{
     exit::Exit,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use node::config_file::Money;
 use std::path::PathBuf;
 
 /// An open market for verified compute, paid over Lightning.
@@ -41,6 +42,17 @@ pub(crate) struct Global {
     /// Use another set of keys and settings
     #[arg(long, global = true, env = "GRIST_PROFILE", hide_env_values = true, value_name = "NAME")]
     pub(crate) profile: Option<String>,
+    /// The most that this command may spend on what costs something to read [default: nothing]
+    #[arg(
+        long,
+        global = true,
+        env = "GRIST_MAX_PAY",
+        hide_env_values = true,
+        value_name = "AMOUNT",
+        default_value = "0sat",
+        hide_default_value = true
+    )]
+    pub(crate) max_pay: Money,
     /// Print JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -90,6 +102,11 @@ pub(crate) enum Command {
     /// See and end leases
     #[command(subcommand)]
     Lease(commands::order::LeaseCommand),
+    /// Let somebody else read about a lease; see and check tokens
+    #[command(subcommand)]
+    Token(commands::token::TokenCommand),
+    /// Fetch any address, and pay where it costs something (L402)
+    Fetch(commands::fetch::FetchArgs),
     /// Fetch and check the signed story of a settled job
     #[command(subcommand)]
     Receipt(commands::receipt::ReceiptCommand),

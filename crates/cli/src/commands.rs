@@ -2,6 +2,7 @@
 
 pub(crate) mod econ;
 pub(crate) mod escrow;
+pub(crate) mod fetch;
 pub(crate) mod job;
 pub(crate) mod journal;
 pub(crate) mod machine;
@@ -14,4 +15,5 @@ pub(crate) mod provide;
 pub(crate) mod receipt;
 pub(crate) mod results;
 pub(crate) mod run;
+pub(crate) mod token;
 pub(crate) mod wallet;

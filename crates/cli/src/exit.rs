@@ -2,7 +2,10 @@
 //!
 //! Codes are part of the interface: scripts depend on them, so one never changes its meaning.
 
-use node::{buyer::BuyError, client::ClientError};
+use node::{
+    buyer::BuyError,
+    client::{ClientError, FetchError, PayingError},
+};
 use serde::Serialize;
 use std::{fmt, process::ExitCode};
 
@@ -166,6 +169,7 @@ impl From<ClientError> for Failure {
                 _ => Exit::Refused,
             },
             ClientError::Unreachable { .. } => Exit::Unreachable,
+            ClientError::Paying(error) => paying(error),
             ClientError::Address(_) => Exit::Usage,
             ClientError::UnsignedHead
             | ClientError::Fork(_)
@@ -180,6 +184,31 @@ impl From<ClientError> for Failure {
             failure.word = word;
         }
         failure
+    }
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Failure {
+        let exit = match &error {
+            FetchError::Address { .. } | FetchError::Request(_) => Exit::Usage,
+            FetchError::BrokenOff(_) => Exit::Unreachable,
+            FetchError::Paying(error) => paying(error),
+            FetchError::Tls(_) => Exit::Unexpected,
+        };
+        Failure::of(exit, error)
+    }
+}
+
+fn paying(error: &PayingError) -> Exit {
+    match error {
+        PayingError::Price { .. }
+        | PayingError::NoWallet { .. }
+        | PayingError::Undecided { .. }
+        | PayingError::Failed { .. }
+        | PayingError::NotPaid { .. } => Exit::Money,
+        PayingError::BadChallenge { .. } | PayingError::NotAccepted { .. } => Exit::Refused,
+        PayingError::Unreachable { .. } => Exit::Unreachable,
+        PayingError::Jar { .. } => Exit::Unexpected,
     }
 }
 

@@ -6,6 +6,7 @@
 //! party.key              the party's secret key
 //! machines/LABEL.key     secret keys of machines
 //! heads/VENUE.json       the newest public head that each market showed
+//! tokens/DIGEST.json     a token for each address that was paid for
 //! prices.toml            figures of one's own about prices, costs and tariffs
 //! prices/TABLE.csv       figures that were taken over from feeds and files
 //! profiles/NAME/…        the same again, for --profile NAME
@@ -22,7 +23,7 @@ use crate::{
 use directories::ProjectDirs;
 use econ::catalogue::{Catalogue, Overlay, Sheet, import};
 use market::{key::PublicKey, name::Name};
-use node::client::Address;
+use node::client::{Address, TokenJar};
 use serde::Deserialize;
 use std::{
     io,
@@ -170,6 +171,11 @@ impl Home {
     /// Where the newest head of a market is remembered.
     pub(crate) fn head(&self, venue: &PublicKey) -> PathBuf {
         self.settings.join("heads").join(format!("{venue}.json"))
+    }
+
+    /// The tokens that were paid for.
+    pub(crate) fn tokens(&self) -> TokenJar {
+        TokenJar::new(self.settings.join("tokens"))
     }
 
     /// A folder for what a program writes while it runs.

@@ -60,6 +60,8 @@ async fn dispatch(command: Command, global: &Global, output: &Output) -> Result<
         Command::Offers(args) => commands::offers::run(&args, global, output).await,
         Command::Order(command) => commands::order::order(&command, global, output).await,
         Command::Lease(command) => commands::order::lease(&command, global, output).await,
+        Command::Token(command) => commands::token::run(&command, global, output).await,
+        Command::Fetch(args) => commands::fetch::run(&args, global, output).await,
         Command::Receipt(command) => commands::receipt::run(&command, global, output).await,
         Command::Wallet(command) => commands::wallet::run(&command, global, output).await,
         Command::Party(command) => commands::party::run(&command, global, output).await,

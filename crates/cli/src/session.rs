@@ -16,11 +16,12 @@ use market::{
 };
 use node::{
     api::KeyView,
-    client::{Address, ClientError, Market},
+    client::{Address, ClientError, Market, Payer, Wallet},
 };
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -49,6 +50,9 @@ impl Session {
     pub(crate) async fn open(global: &Global) -> Result<Session, Failure> {
         let home = Home::of(global)?;
         let market = Market::connect_to(address(global, &home)?, PATIENCE).await?;
+        // Where the market has no play money, it says which invoice to pay.
+        let payer = Payer::new(global.max_pay.0, home.tokens(), Wallet::PlayMoney(market.clone()));
+        let market = market.with_payer(Arc::new(payer));
         let session = Session { market, home, global: global.clone() };
         session.recall_head().await?;
         Ok(session)

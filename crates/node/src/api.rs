@@ -3,8 +3,10 @@
 //! Mutations are statements ([`market::statement::Statement`]) and nothing else; everything here is read-only. Private
 //! reads carry a [`ReadToken`].
 
+mod tokens;
 mod work;
 
+pub use tokens::{BadRight, LeaseResult, LeaseRight, TokenGiven, TokenRequest, TokenView};
 pub use work::{
     AuctionDue, HoldDue, WorkAttempt, WorkAuction, WorkDue, WorkHold, WorkLease, WorkLeasePhase, WorkView,
 };
@@ -27,6 +29,7 @@ use market::{
     units::{Msat, Rate, TimeMs},
     verify::Deterrence,
 };
+use pay::Preimage;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -564,6 +567,13 @@ pub struct BlobStored {
     pub digest: Digest,
     /// Its size.
     pub bytes: u64,
+}
+
+/// Paid with play money (`POST /v1/dev/pay`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DevPayment {
+    /// What proves it; `None` while the payment is on its way.
+    pub preimage: Option<Preimage>,
 }
 
 /// A play-money invoice of the outside world (`POST /v1/dev/invoice`).

@@ -33,6 +33,7 @@
 pub mod bolt11;
 pub mod conformance;
 pub mod dev;
+pub mod l402;
 mod node;
 
 pub use node::{

@@ -180,7 +180,8 @@ fn trouble(task: &TaskView) -> Option<String> {
     Some(format!("  task {}: {what}", task.task))
 }
 
-fn exit_text(exit: TaskExit) -> String {
+/// How a program ended.
+pub(crate) fn exit_text(exit: TaskExit) -> String {
     match exit {
         TaskExit::Code(code) => format!("exit code {code}"),
         TaskExit::Trap => "a trap".to_owned(),
@@ -221,7 +222,8 @@ async fn logs(session: &Session, args: &LogsArgs, output: &Output) -> Result<(),
     Ok(())
 }
 
-fn print_log(
+/// Prints what a task wrote.
+pub(crate) fn print_log(
     task: u32,
     result: &TaskResult,
     bundle: &OutputBundle,

@@ -9,8 +9,8 @@ use crate::{
 use clap::{Args, ValueEnum};
 use market::{id::PartyId, units::Msat};
 use node::{
-    config_file,
-    http::{MarketConfig, Payments, ServeError, Tls, serve},
+    config_file::{self, Money},
+    http::{MarketConfig, Payments, Prices, ServeError, Tls, serve},
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -54,6 +54,12 @@ pub(crate) struct Options {
     /// What claiming a Lightning payment on the chain costs these days, in satoshi: holds come in slices of at least ten times that
     #[arg(long, value_name = "SAT")]
     claim_cost: Option<u64>,
+    /// What a blob costs, for each MiB begun, those who have no part in it [default: 0sat, every registered party reads]
+    #[arg(long, value_name = "AMOUNT")]
+    price_blob_mib: Option<Money>,
+    /// What an hour of the live stream of offers costs [default: 0sat]
+    #[arg(long, value_name = "AMOUNT")]
+    price_offer_stream: Option<Money>,
     /// Declare a party to be the operator's own: it is never drawn to check results
     #[arg(long, value_name = "PARTY")]
     declare_own: Vec<PartyId>,
@@ -79,6 +85,8 @@ impl Options {
             name: self.name.or(file.name),
             payments: self.payments.or(file.payments),
             claim_cost: self.claim_cost.or(file.claim_cost),
+            price_blob_mib: self.price_blob_mib.or(file.price_blob_mib),
+            price_offer_stream: self.price_offer_stream.or(file.price_offer_stream),
             declare_own,
         }
     }
@@ -150,6 +158,10 @@ fn config(options: &Options, data: PathBuf) -> Result<MarketConfig, Failure> {
             ));
         }
     };
+    config.prices = Prices {
+        blob_msat_per_mib: options.price_blob_mib.map_or(Msat::ZERO, |money| money.0),
+        offer_stream_msat: options.price_offer_stream.map_or(Msat::ZERO, |money| money.0),
+    };
     config.payments = match options.payments.unwrap_or(PaymentsKind::Dev) {
         PaymentsKind::Dev => Payments::Dev,
     };
@@ -166,7 +178,9 @@ fn not_started(error: ServeError) -> Failure {
         ServeError::Journal(_) | ServeError::Recover(_) => Exit::NotVerified,
         ServeError::Key(_) => Exit::Key,
         ServeError::Folder { .. } | ServeError::Tls(_) | ServeError::Listen { .. } => Exit::BadInput,
-        ServeError::Purse(_) | ServeError::Blobs(_) | ServeError::Rules(_) => Exit::Unexpected,
+        ServeError::Purse(_) | ServeError::Tolls(_) | ServeError::Blobs(_) | ServeError::Rules(_) => {
+            Exit::Unexpected
+        }
     };
     Failure::of(exit, error)
 }

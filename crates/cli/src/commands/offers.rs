@@ -19,7 +19,7 @@ use market::{
 };
 use node::{
     api::OfferView,
-    client::OfferQuery,
+    client::{OfferNews, OfferQuery},
     config_file::{ByteSize, Cores, Money, Span},
 };
 use serde_json::json;
@@ -76,6 +76,9 @@ pub(crate) struct ListArgs {
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: u32,
+    /// Go on and print each offer that changes, one a line; a market may charge for that
+    #[arg(long, conflicts_with_all = ["party", "machine", "mine"])]
+    follow: bool,
 }
 
 /// `grist offers post`.
@@ -163,10 +166,35 @@ pub(crate) async fn why_order(session: &Session, order: OrderId, output: &Output
 }
 
 async fn list(session: &Session, args: &ListArgs, output: &Output) -> Result<(), Failure> {
+    if args.follow {
+        return follow(session, output).await;
+    }
     let party = if args.mine { Some(session.party().await?.id) } else { args.party };
     let query = OfferQuery { after: None, limit: Some(args.limit), machine: args.machine, party };
     let offers = session.market.offers(&query).await?;
     output.result(&offers, || offers_table(&offers))
+}
+
+/// Prints what there is and what changes, until the stream ends.
+async fn follow(session: &Session, output: &Output) -> Result<(), Failure> {
+    let mut news = session.market.offer_news().await?;
+    while let Some(news) = news.next().await {
+        match news? {
+            OfferNews::Stands(offer) => {
+                output.json_line(&offer)?;
+                let price = text::rate(&offer.terms.rate);
+                let state = if offer.is_live { "live" } else { "lost" };
+                let free = text::resources(&offer.free);
+                output
+                    .text(&format!("{}  {}  {price}  {free}  {state}", offer.offer, offer.machine_label))?;
+            }
+            OfferNews::Gone(offer) => {
+                output.json_line(&json!({ "withdrawn": offer }))?;
+                output.text(&format!("{offer}  withdrawn"))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Offers for people.

@@ -7,16 +7,17 @@ use crate::{
     session::Session,
     text,
 };
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use market::{
     command::Command,
     id::{LeaseId, OrderId},
     order::OrderKind,
 };
 use node::{
-    api::{HoldView, JobView, LeaseView},
-    client::ClientError,
+    api::{HoldView, JobView, LeaseResult, LeaseView},
+    client::{ClientError, LeaseReader},
 };
+use runner::OutputBundle;
 use serde::Serialize;
 use serde_json::json;
 
@@ -52,11 +53,25 @@ pub(crate) enum LeaseCommand {
         /// The lease
         lease: LeaseId,
     },
+    /// List the tasks that were done under a lease, and what was found about them
+    Results(ReadArgs),
+    /// Print what those tasks wrote to standard output and standard error
+    Logs(ReadArgs),
     /// End a lease of one of your jobs; its tasks run elsewhere
     Dismiss {
         /// The lease
         lease: LeaseId,
     },
+}
+
+/// Which lease, and by which right.
+#[derive(Debug, Args)]
+pub(crate) struct ReadArgs {
+    /// The lease
+    lease: LeaseId,
+    /// Read with a token that somebody gave you; `-` reads it from standard input
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
 }
 
 /// Runs `grist order`.
@@ -87,6 +102,8 @@ pub(crate) async fn lease(command: &LeaseCommand, global: &Global, output: &Outp
             let shown = ShownLease { lease: &lease, holds: &holds };
             output.result(&shown, || lease_facts(&lease) + &super::job::holds(&holds))
         }
+        LeaseCommand::Results(args) => results(&session, args, output).await,
+        LeaseCommand::Logs(args) => logs(&session, args, output).await,
         LeaseCommand::Dismiss { lease } => {
             let party = session.party().await?;
             session.submit(&party.secret, Command::DismissLease { lease: *lease }).await?;
@@ -114,6 +131,42 @@ async fn holds_of(session: &Session, lease: &LeaseView) -> Result<Vec<HoldView>,
         Err(ClientError::Refused { .. }) => Ok(Vec::new()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The results under a lease, and who reads them.
+async fn read(session: &Session, args: &ReadArgs) -> Result<(LeaseReader, Vec<LeaseResult>), Failure> {
+    let reader = match &args.token {
+        Some(text) => LeaseReader::Holder(super::token::read(text)?),
+        None => LeaseReader::Party(session.secret()?),
+    };
+    let results = session.market.lease_results(&reader, args.lease).await?;
+    Ok((reader, results))
+}
+
+async fn results(session: &Session, args: &ReadArgs, output: &Output) -> Result<(), Failure> {
+    let (_, results) = read(session, args).await?;
+    output.result(&results, || {
+        let rows = results.iter().map(|row| {
+            let exit = row
+                .result
+                .map_or_else(|| "not shown".to_owned(), |result| super::job::exit_text(result.exit));
+            vec![row.task.to_string(), text::word(&row.verdict), exit, row.paid_msat.to_string()]
+        });
+        table(["TASK", "VERDICT", "ENDED WITH", "PAID"], rows)
+    })
+}
+
+async fn logs(session: &Session, args: &ReadArgs, output: &Output) -> Result<(), Failure> {
+    let (reader, results) = read(session, args).await?;
+    let limit = session.market.info().await?.blob_max_bytes;
+    for row in &results {
+        let Some(result) = row.result else { continue };
+        let bytes = session.market.lease_output(&reader, result.output, limit).await?;
+        let bundle =
+            OutputBundle::decode(&bytes, bytes.len()).map_err(|e| Failure::of(Exit::NotVerified, e))?;
+        super::job::print_log(row.task, &result, &bundle, results.len() == 1, output)?;
+    }
+    Ok(())
 }
 
 async fn list(session: &Session, output: &Output) -> Result<(), Failure> {

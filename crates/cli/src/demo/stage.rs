@@ -110,7 +110,8 @@ impl Stage {
         let paid = async {
             loop {
                 if let Some(bolt11) = self.market.topup(secret, topup).await?.bolt11 {
-                    break self.market.dev_pay(&bolt11).await?;
+                    self.market.dev_pay(&bolt11).await?;
+                    break;
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }

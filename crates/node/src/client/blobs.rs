@@ -1,10 +1,11 @@
 //! Blobs: uploaded under their digest, and checked against it when they come back.
 
-use super::{ClientError, Market};
+use super::{ClientError, Market, tokens::with_token};
 use crate::api::BlobStored;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use market::{id::Digest, key::SecretKey};
+use pay::l402::Token;
 use reqwest::{Method, StatusCode, header};
 use std::{
     path::{Path, PathBuf},
@@ -78,8 +79,18 @@ impl Market {
         digest: Digest,
         max_bytes: u64,
     ) -> Result<Bytes, ClientError> {
+        self.get_blob_as(Access::Key(secret), digest, max_bytes).await
+    }
+
+    /// As [`Market::get_blob`], with whatever gives access.
+    pub(super) async fn get_blob_as(
+        &self,
+        access: Access<'_>,
+        digest: Digest,
+        max_bytes: u64,
+    ) -> Result<Bytes, ClientError> {
         let (mut content, mut tries) = (Vec::new(), self.tries());
-        while let Err(error) = self.receive(secret, digest, max_bytes, &mut content).await {
+        while let Err(error) = self.receive(access, digest, max_bytes, &mut content).await {
             tries.again(error).await?;
         }
         tries.answered();
@@ -117,12 +128,12 @@ impl Market {
     /// Receives what is missing of a blob.
     async fn receive(
         &self,
-        secret: &SecretKey,
+        access: Access<'_>,
         digest: Digest,
         max_bytes: u64,
         content: &mut Vec<u8>,
     ) -> Result<(), ClientError> {
-        let mut chunks = self.open_blob(secret, digest, content.len() as u64).await?.bytes_stream();
+        let mut chunks = self.open_blob(access, digest, content.len() as u64).await?.bytes_stream();
         while let Some(chunk) = next_chunk(self, &mut chunks).await? {
             if content.len() as u64 + chunk.len() as u64 > max_bytes {
                 return Err(ClientError::BlobMismatch(digest));
@@ -141,7 +152,7 @@ impl Market {
         part: &Path,
     ) -> Result<(), ClientError> {
         let have = output.seek(std::io::SeekFrom::End(0)).await.map_err(|e| file_error(part, e))?;
-        let mut chunks = self.open_blob(secret, digest, have).await?.bytes_stream();
+        let mut chunks = self.open_blob(Access::Key(secret), digest, have).await?.bytes_stream();
         while let Some(chunk) = next_chunk(self, &mut chunks).await? {
             output.write_all(&chunk).await.map_err(|e| file_error(part, e))?;
         }
@@ -151,11 +162,15 @@ impl Market {
     /// Opens a blob from an offset on.
     async fn open_blob(
         &self,
-        secret: &SecretKey,
+        access: Access<'_>,
         digest: Digest,
         from: u64,
     ) -> Result<BlobBody, ClientError> {
-        let request = self.request(Method::GET, &blob_path(digest), Some(secret));
+        let path = blob_path(digest);
+        let request = match access {
+            Access::Key(secret) => self.request(Method::GET, &path, Some(secret)),
+            Access::Token(token) => with_token(self.request(Method::GET, &path, None), token)?,
+        };
         if from == 0 {
             return self.attempt(request).await.map(BlobBody::Rest);
         }
@@ -167,6 +182,15 @@ impl Market {
             Err(e) => Err(e),
         }
     }
+}
+
+/// What lets somebody read a blob.
+#[derive(Clone, Copy)]
+pub(super) enum Access<'a> {
+    /// A registered key; if the blob costs something, the market's payer pays.
+    Key(&'a SecretKey),
+    /// A token that was given.
+    Token(&'a Token),
 }
 
 enum BlobBody {

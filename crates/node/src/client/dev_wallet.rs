@@ -56,7 +56,8 @@ impl DevWallet {
         let request =
             InvoiceRequest { amount, description: "play money".into(), expires_in_ms: FUNDING_LIFETIME_MS };
         let invoice = self.create_invoice(request).await?;
-        Ok(self.market.dev_pay(&invoice.bolt11).await?)
+        self.market.dev_pay(&invoice.bolt11).await?;
+        Ok(())
     }
 
     async fn ask(&self, call: Call) -> Result<Answer, Unavailable> {

@@ -22,16 +22,26 @@ mod contact;
 mod dev_wallet;
 mod events;
 mod feed;
+mod fetch;
 mod heads;
+mod offer_news;
+mod paying;
 mod reads;
 mod tls;
+mod token_jar;
+mod tokens;
 
 pub use address::{Address, AddressError};
 pub use contact::Contact;
 pub use dev_wallet::{DevWallet, FundError};
 pub use feed::{FeedError, fetch_text};
+pub use fetch::{FetchError, WebAnswer, WebRequest, fetch};
 pub use heads::ForkEvidence;
+pub use offer_news::{OfferFeed, OfferNews};
+pub use paying::{Payer, PayingError, Wallet, paid_elsewhere};
 pub use reads::OfferQuery;
+pub use token_jar::{StoredToken, TokenJar, TokenPhase};
+pub use tokens::LeaseReader;
 
 use crate::api::{Accepted, ApiError, ReadToken, VenueInfo};
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -68,6 +78,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Market {
     inner: Arc<Inner>,
     patience: Duration,
+    payer: Option<Arc<Payer>>,
 }
 
 #[derive(Debug)]
@@ -104,6 +115,9 @@ pub enum ClientError {
         /// What went wrong on the way.
         reason: String,
     },
+    /// It costs something.
+    #[error(transparent)]
+    Paying(#[from] PayingError),
     /// The address cannot be one.
     #[error(transparent)]
     Address(#[from] AddressError),
@@ -207,7 +221,7 @@ impl Market {
             line: contact::Line::default(),
             tokens: Mutex::default(),
         };
-        let mut market = Market { inner: Arc::new(unknown), patience };
+        let mut market = Market { inner: Arc::new(unknown), patience, payer: None };
         let info = market.fetch_info().await?;
         if market.inner.address.venue().is_some_and(|venue| venue != info.key) {
             return Err(ClientError::Garbled {
@@ -224,7 +238,12 @@ impl Market {
 
     /// The same market, with another patience for when it does not answer.
     pub fn with_patience(&self, patience: Duration) -> Market {
-        Market { inner: self.inner.clone(), patience }
+        Market { patience, ..self.clone() }
+    }
+
+    /// The same market, with somebody who pays for what costs something. Without one, that is refused.
+    pub fn with_payer(&self, payer: Arc<Payer>) -> Market {
+        Market { payer: Some(payer), ..self.clone() }
     }
 
     /// Where it is.
@@ -316,7 +335,19 @@ impl Market {
 
     /// Sends a request once; anything but success is an error.
     async fn attempt(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let response = request.send().await.map_err(|e| self.unreachable(&e))?;
+        let response = match &self.payer {
+            None => request.send().await.map_err(|e| self.unreachable(&e))?,
+            Some(payer) => {
+                // Boxed, because play money is paid through a market.
+                let request = request.build().map_err(|e| self.unreachable(&e))?;
+                Box::pin(payer.send(&self.inner.http, request)).await.map_err(|error| match error {
+                    PayingError::Unreachable { reason, .. } => {
+                        ClientError::Unreachable { address: self.inner.address.to_string(), reason }
+                    }
+                    other => other.into(),
+                })?
+            }
+        };
         let status = response.status();
         if status.is_success() {
             return Ok(response);

@@ -2,8 +2,8 @@
 
 use super::{ClientError, Market, REQUEST_TIMEOUT};
 use crate::api::{
-    AccountView, Board, DevInvoice, JobView, KeyView, LeaseView, MachineView, OfferView, PartyView,
-    PlacedEvent, Quote, QuoteRequest, TaskView, TopupView, WithdrawalView, WorkView,
+    AccountView, Board, DevInvoice, DevPayment, JobView, KeyView, LeaseView, MachineView, OfferView,
+    PartyView, PlacedEvent, Quote, QuoteRequest, TaskView, TopupView, WithdrawalView, WorkView,
 };
 use market::{
     engine::explain::{WhyIdle, WhyOrder},
@@ -166,8 +166,8 @@ impl Market {
         self.get(&format!("/v1/log/inclusion?index={index}&size={size}"), None).await
     }
 
-    /// Pays an invoice out of the market's own purse of play money. Only markets with dev payments have it.
-    pub async fn dev_pay(&self, bolt11: &str) -> Result<(), ClientError> {
+    /// Pays an invoice, once, out of the market's own purse of play money. Only markets with dev payments have it.
+    pub async fn dev_pay(&self, bolt11: &str) -> Result<DevPayment, ClientError> {
         self.post("/v1/dev/pay", &serde_json::json!({ "bolt11": bolt11 }), None).await
     }
 

@@ -138,6 +138,11 @@ impl BlobStore {
         self.find(digest, now).map(|stored| stored.bytes)
     }
 
+    /// Whether this party brought it.
+    pub(super) fn is_of(&self, digest: &Digest, party: PartyId) -> bool {
+        self.with(|index| index.blobs.get(digest).is_some_and(|stored| stored.party == Some(party)))
+    }
+
     fn find(&self, digest: &Digest, now: TimeMs) -> Option<Stored> {
         self.with(|index| {
             let stored = index.blobs.get_mut(digest)?;

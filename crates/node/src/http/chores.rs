@@ -21,6 +21,11 @@ pub(super) async fn look_after(app: App, data_dir: PathBuf, snapshot_every: u64)
         app.guards.tidy();
         app.pokes.tidy();
         collect_blobs(&app).await;
+        match app.gate.rotate_when_due() {
+            Ok(true) => tracing::info!("tokens are signed with a new root key"),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "the root key of tokens could not be changed"),
+        }
         // A replay begins after the snapshot, and could not make again what the archive does not have yet.
         let archived = app.archived.borrow().position;
         if archived.saturating_sub(last_snapshot) >= snapshot_every {

@@ -1,6 +1,7 @@
 //! How a market is run.
 
 use super::blob_store::BlobLimits;
+use market::units::Msat;
 use pay::{LightningNode, dev::DevNetwork};
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -27,6 +28,8 @@ pub struct MarketConfig {
     pub rules_version: Option<u32>,
     /// A machine that was not heard of for so long is lost, in milliseconds.
     pub lost_after_ms: u64,
+    /// What reading costs.
+    pub prices: Prices,
     /// Limits.
     pub limits: Limits,
     /// A snapshot is made after so many entries.
@@ -60,6 +63,16 @@ pub enum Payments {
     DevNetwork(DevNetwork),
     /// A node.
     Node(Arc<dyn LightningNode>),
+}
+
+/// What a market charges for reading, with L402. Nothing, unless its operator says otherwise: a market lives from its share
+/// of the work, and whoever looks around should not meet an invoice first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Prices {
+    /// A blob, for each MiB begun, for those who have no part in it; 0 shows blobs to every registered party.
+    pub blob_msat_per_mib: Msat,
+    /// An hour of the live stream of offers; 0 is free.
+    pub offer_stream_msat: Msat,
 }
 
 /// Limits of a market.
@@ -117,6 +130,7 @@ impl MarketConfig {
             payments: Payments::Dev,
             rules_version: None,
             lost_after_ms: 15_000,
+            prices: Prices::default(),
             limits: Limits::default(),
             snapshot_every: 100_000,
         }

@@ -30,7 +30,7 @@ use std::{
 use tokio::sync::OwnedSemaphorePermit;
 
 /// How often a stream says that it is alive.
-const ALIVE_EVERY: Duration = Duration::from_secs(15);
+pub(super) const ALIVE_EVERY: Duration = Duration::from_secs(15);
 /// How many events are taken from memory at once.
 const LOOK: usize = 256;
 

@@ -5,9 +5,9 @@ mod shapes;
 
 use super::views::{InvoiceBody, PayBody, WalletBody};
 use crate::api::{
-    Accepted, AccountView, ApiError, BlobStored, Board, DevInvoice, JobView, KeyView, LeaseView, MachineView,
-    OfferView, PartyView, PlacedEvent, Quote, QuoteRequest, TaskView, TopupView, VenueInfo, WithdrawalView,
-    WorkView,
+    Accepted, AccountView, ApiError, BlobStored, Board, DevInvoice, DevPayment, JobView, KeyView,
+    LeaseResult, LeaseView, MachineView, OfferView, PartyView, PlacedEvent, Quote, QuoteRequest, TaskView,
+    TokenGiven, TokenRequest, TokenView, TopupView, VenueInfo, WithdrawalView, WorkView,
 };
 use market::{
     command::Command,
@@ -23,8 +23,8 @@ use market::{
 };
 use shape::{Schemas, Shape};
 use utoipa::openapi::{
-    ComponentsBuilder, Content, ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, PathItem,
-    PathsBuilder, RefOr, Required, ResponseBuilder, ResponsesBuilder, Schema,
+    ComponentsBuilder, Content, ContentBuilder, HeaderBuilder, HttpMethod, InfoBuilder, OpenApi,
+    OpenApiBuilder, PathItem, PathsBuilder, RefOr, Required, ResponseBuilder, ResponsesBuilder, Schema,
     path::{OperationBuilder, ParameterBuilder, ParameterIn},
     request_body::RequestBodyBuilder,
     security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
@@ -45,7 +45,8 @@ enum Body {
     Stream(fn(&mut Schemas) -> RefOr<Schema>),
 }
 
-/// One operation: method, path, summary, query parameters, body, answer, whether it needs a read token.
+/// One operation: method, path, summary, query parameters, body, answer, whether it needs a read token, whether the operator
+/// may charge for it.
 struct Operation {
     method: HttpMethod,
     path: &'static str,
@@ -54,6 +55,7 @@ struct Operation {
     takes: Body,
     gives: Body,
     is_private: bool,
+    is_paid: bool,
 }
 
 const fn json<T: Shape>() -> Body {
@@ -62,7 +64,7 @@ const fn json<T: Shape>() -> Body {
 
 const fn answers(path: &'static str, summary: &'static str, gives: Body) -> Operation {
     let (method, takes) = (HttpMethod::Get, Body::Nothing);
-    Operation { method, path, summary, query: &[], takes, gives, is_private: false }
+    Operation { method, path, summary, query: &[], takes, gives, is_private: false, is_paid: false }
 }
 
 const fn get<T: Shape>(path: &'static str, summary: &'static str) -> Operation {
@@ -75,6 +77,10 @@ const fn post<T: Shape>(path: &'static str, summary: &'static str, gives: Body) 
 
 const fn private(operation: Operation) -> Operation {
     Operation { is_private: true, ..operation }
+}
+
+const fn paid(operation: Operation) -> Operation {
+    Operation { is_paid: true, ..operation }
 }
 
 const fn with(query: &'static [&'static str], operation: Operation) -> Operation {
@@ -108,6 +114,11 @@ const OPERATIONS: &[Operation] = &[
         get::<Vec<OfferView>>("/v1/offers", "Standing offers by id"),
     ),
     get::<OfferView>("/v1/offers/{offer}", "A standing offer"),
+    paid(answers(
+        "/v1/offers/stream",
+        "Standing offers, then each that changes (`offer`) or goes (`withdrawn`), as server-sent events",
+        Body::Stream(OfferView::shape),
+    )),
     get::<WhyIdle>("/v1/offers/{offer}/why-idle", "Why an offer has no work, and what would have won"),
     post::<QuoteRequest>("/v1/quotes", "What a job would cost on the live offers", json::<Quote>()),
     private(get::<WhyOrder>("/v1/orders/{order}/why", "Why an order has no more leases")),
@@ -115,6 +126,16 @@ const OPERATIONS: &[Operation] = &[
     private(get::<JobView>("/v1/jobs/{job}", "A job of yours")),
     private(get::<Vec<TaskView>>("/v1/jobs/{job}/tasks", "The tasks of a job of yours")),
     get::<LeaseView>("/v1/leases/{lease}", "A lease"),
+    private(get::<Vec<LeaseResult>>(
+        "/v1/leases/{lease}/results",
+        "Attempts under a lease of yours, or of the token in the header `Macaroon`, that have their verdict",
+    )),
+    private(post::<TokenRequest>(
+        "/v1/leases/{lease}/token",
+        "A token with which others can read a lease of yours",
+        json::<TokenGiven>(),
+    )),
+    get::<TokenView>("/v1/token", "What the token in the header `Macaroon` or `Authorization` is good for"),
     with(&["party"], get::<Vec<MachineView>>("/v1/machines", "The machines of a party")),
     get::<MachineView>("/v1/machines/{machine}", "A machine"),
     get::<PartyView>("/v1/parties/{party}", "A party and its reputation"),
@@ -132,7 +153,7 @@ const OPERATIONS: &[Operation] = &[
         &["old", "new"],
         get::<ConsistencyProof>("/v1/log/consistency", "Proof that one log continues another"),
     ),
-    private(answers("/v1/blobs/{digest}", "A blob, or a range of it", Body::Bytes)),
+    paid(private(answers("/v1/blobs/{digest}", "A blob, or a range of it", Body::Bytes))),
     private(Operation {
         method: HttpMethod::Head,
         ..answers("/v1/blobs/{digest}", "Whether a blob is stored", Body::Nothing)
@@ -145,7 +166,7 @@ const OPERATIONS: &[Operation] = &[
     post::<PayBody>(
         "/v1/dev/pay",
         "Pay an invoice with play money, where the market has some",
-        Body::Nothing,
+        json::<DevPayment>(),
     ),
     post::<InvoiceBody>(
         "/v1/dev/invoice",
@@ -172,6 +193,13 @@ pub(super) fn document() -> OpenApi {
         SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
             "Authorization",
             "`Grist KEY.EXPIRES_MS.SIGNATURE`: a registered key's signature over venue key and expiry, good for at most an hour",
+        ))),
+    );
+    components = components.security_scheme(
+        "l402",
+        SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
+            "Authorization",
+            "`L402 TOKEN:PREIMAGE`: the token of a 402 answer, and the preimage that paying its invoice gave",
         ))),
     );
     for (name, mut schema) in schemas.0 {
@@ -244,6 +272,9 @@ impl Operation {
         if self.is_private {
             operation = operation.security(SecurityRequirement::new::<_, [&str; 0], &str>("read_token", []));
         }
+        if self.is_paid {
+            operation = operation.security(SecurityRequirement::new::<_, [&str; 0], &str>("l402", []));
+        }
         let mut answer = ResponseBuilder::new().description(self.summary);
         if let Some((media, content)) = self.gives.content(schemas) {
             answer = answer.content(media, content);
@@ -252,8 +283,20 @@ impl Operation {
         if let Some((media, content)) = json::<ApiError>().content(schemas) {
             error = error.content(media, content);
         }
-        let responses =
-            ResponsesBuilder::new().response("200", answer.build()).response("default", error.build());
+        let error = error.build();
+        let mut responses =
+            ResponsesBuilder::new().response("200", answer.build()).response("default", error.clone());
+        if self.is_paid {
+            let challenge = HeaderBuilder::new()
+                .description(Some(
+                    "`L402 macaroon=\"TOKEN\", invoice=\"BOLT11\", version=\"0\", token=\"TOKEN\"`",
+                ))
+                .build();
+            let mut due = error;
+            due.description = "It costs something here: pay the invoice".to_owned();
+            due.headers.insert("WWW-Authenticate".to_owned(), challenge);
+            responses = responses.response("402", due);
+        }
         PathItem::new(self.method.clone(), operation.responses(responses.build()).build())
     }
 }
@@ -314,6 +357,16 @@ mod tests {
             }
         }
         assert!(count > 50, "{count}");
+    }
+
+    #[test]
+    fn what_may_cost_something_says_so() {
+        let document = serde_json::to_value(document()).unwrap();
+        for path in ["/v1/blobs/{digest}", "/v1/offers/stream"] {
+            let answer = &document["paths"][path]["get"]["responses"]["402"];
+            assert!(answer["headers"]["WWW-Authenticate"].is_object(), "{path}: {answer}");
+        }
+        assert!(document["paths"]["/v1/offers"]["get"]["responses"]["402"].is_null());
     }
 
     #[test]

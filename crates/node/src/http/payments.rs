@@ -2,11 +2,14 @@
 //! other way money moves, before or after a crash.
 
 use super::{config::Payments, failure::Failure, shared::App, writer};
-use crate::venue::payments::{carry_out, outstanding};
+use crate::{
+    api::DevPayment,
+    venue::payments::{carry_out, outstanding},
+};
 use axum::http::StatusCode;
 use market::{id::Digest, ledger::Account, units::Msat};
 use pay::{
-    InvoiceRequest, LightningNode, NodeInfo, PayRequest, PaymentState,
+    InvoiceRequest, LightningNode, NodeInfo, PayError, PayRequest, PaymentState,
     dev::{self, DevNetwork, DevNode, DevState},
 };
 use std::{
@@ -95,7 +98,7 @@ impl Purse {
     }
 
     /// Pays an invoice out of the play-money wallet of the rest of the world.
-    pub(super) async fn dev_pay(&self, bolt11: String) -> Result<(), Failure> {
+    pub(super) async fn dev_pay(&self, bolt11: String) -> Result<DevPayment, Failure> {
         let dev = self.dev()?;
         let unusable = |why: String| Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "payment_failed", why);
         let invoice = pay::bolt11::decode(&bolt11).map_err(|error| unusable(error.to_string()))?;
@@ -108,12 +111,18 @@ impl Purse {
         if missing > Msat::ZERO {
             dev.network.issue(&dev.wallet, missing).map_err(|error| unusable(error.to_string()))?;
         }
+        let unknown = |why: String| Failure::unavailable("payment_unknown", why);
         let state = dev.wallet.pay(PayRequest { bolt11, amount, max_fee }).await;
         self.save().map_err(|error| Failure::internal(error.to_string()))?;
-        match state.map_err(|error| unusable(error.to_string()))? {
-            PaymentState::Succeeded { .. } | PaymentState::InFlight => Ok(()),
+        let state = state.map_err(|error| match error {
+            PayError::Unavailable(error) => unknown(error.to_string()),
+            refused => unusable(refused.to_string()),
+        });
+        match state? {
+            PaymentState::Succeeded { preimage, .. } => Ok(DevPayment { preimage: Some(preimage) }),
+            PaymentState::InFlight => Ok(DevPayment { preimage: None }),
             PaymentState::Failed { reason } => Err(unusable(reason.to_string())),
-            PaymentState::Unknown => Err(unusable("nobody can say yet whether it arrived".into())),
+            PaymentState::Unknown => Err(unknown("nobody can say yet whether it arrived: ask again".into())),
         }
     }
 

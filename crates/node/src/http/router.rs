@@ -3,9 +3,11 @@
 use super::{
     blobs, events,
     failure::{Failure, STATEMENT_BODY_BYTES},
-    limits, openapi, pages, quotes, receipts,
+    limits, offer_stream, openapi, pages, quotes, receipts,
     shared::App,
-    statements, views, work,
+    statements, tokens,
+    tolls::{BlobTariff, StreamTariff},
+    views, work,
 };
 use axum::{
     Router,
@@ -15,6 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use pay::l402::server::L402Layer;
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -27,7 +30,7 @@ pub(super) fn router(app: App) -> Router {
     );
     Router::new()
         .merge(short)
-        .merge(long_routes())
+        .merge(long_routes(&app))
         .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi::document()))
         .fallback(|| async { Failure::not_found("such page: see /docs for what there is") })
         .method_not_allowed_fallback(|| async {
@@ -64,6 +67,9 @@ fn short_routes() -> Router<App> {
         .route("/v1/jobs/{job}", get(views::job))
         .route("/v1/jobs/{job}/tasks", get(views::tasks))
         .route("/v1/leases/{lease}", get(views::lease))
+        .route("/v1/leases/{lease}/results", get(tokens::results))
+        .route("/v1/leases/{lease}/token", post(tokens::give))
+        .route("/v1/token", get(tokens::look))
         .route("/v1/machines", get(views::machines))
         .route("/v1/machines/{machine}", get(views::machine))
         .route("/v1/parties/{party}", get(views::party))
@@ -82,11 +88,14 @@ fn short_routes() -> Router<App> {
 }
 
 /// Requests that wait or carry much; each has limits of its own.
-fn long_routes() -> Router<App> {
-    Router::new().route("/v1/work", get(work::work)).route("/v1/events", get(events::events)).route(
-        "/v1/blobs/{digest}",
-        get(blobs::get).head(blobs::head).put(blobs::put).layer(DefaultBodyLimit::disable()),
-    )
+fn long_routes(app: &App) -> Router<App> {
+    let offers = L402Layer::new(app.gate.clone(), StreamTariff(app.clone()));
+    let blobs = get(blobs::get).head(blobs::head).put(blobs::put).layer(DefaultBodyLimit::disable());
+    Router::new()
+        .route("/v1/work", get(work::work))
+        .route("/v1/events", get(events::events))
+        .route("/v1/offers/stream", get(offer_stream::offers).layer(offers))
+        .route("/v1/blobs/{digest}", blobs.layer(L402Layer::new(app.gate.clone(), BlobTariff(app.clone()))))
 }
 
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {

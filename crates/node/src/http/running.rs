@@ -12,6 +12,7 @@ use super::{
     router,
     shared::{App, Shared},
     tls::{self, TlsError, Transport},
+    tolls::{self, TollsError},
     venue_key::{self, KeyError},
     writer::{self, Outlets},
 };
@@ -30,6 +31,7 @@ use market::{
     rules::Rules,
     units::Msat,
 };
+use pay::l402::server::Gate;
 use std::{
     io,
     net::{SocketAddr, TcpListener},
@@ -71,6 +73,9 @@ pub enum ServeError {
     /// The Lightning node.
     #[error(transparent)]
     Purse(#[from] PurseError),
+    /// What tokens are signed and counted with.
+    #[error(transparent)]
+    Tolls(#[from] TollsError),
     /// The blobs.
     #[error("the blobs cannot be opened: {0}")]
     Blobs(String),
@@ -134,7 +139,9 @@ pub async fn serve(config: MarketConfig) -> Result<RunningMarket, ServeError> {
     let secret = venue_key::venue_key(&config.data_dir.join("venue.key"))?;
     let transport = tls::transport(&config.tls, config.listen, &secret)?;
     let (venue, log) = open_venue(&config, &secret)?;
-    let purse = Purse::open(&config.payments, &config.data_dir.join("payments")).await?;
+    let payments_dir = config.data_dir.join("payments");
+    let purse = Arc::new(Purse::open(&config.payments, &payments_dir).await?);
+    let gate = tolls::open(&secret.public(), purse.clone(), &payments_dir)?;
     let blobs = BlobStore::open(&config.data_dir.join("blobs"), config.limits.blobs, writer::now())
         .await
         .map_err(|error| ServeError::Blobs(error.to_string()))?;
@@ -143,7 +150,7 @@ pub async fn serve(config: MarketConfig) -> Result<RunningMarket, ServeError> {
     listener.set_nonblocking(true).map_err(listen_error)?;
     let listen = listener.local_addr().map_err(listen_error)?;
 
-    let (app, ended) = assemble(&config, venue, log, purse, blobs).map_err(in_folder)?;
+    let (app, ended) = assemble(&config, venue, log, (purse, gate), blobs).map_err(in_folder)?;
     activate_rules(&app, &config).await?;
     let tasks = vec![
         tokio::spawn(payments::look_after(app.clone(), app.payments_wake.clone())),
@@ -203,7 +210,7 @@ fn assemble(
     config: &MarketConfig,
     venue: Venue<FileJournal>,
     log: LogFile,
-    purse: Purse,
+    (purse, gate): (Arc<Purse>, Arc<Gate>),
     blobs: BlobStore,
 ) -> io::Result<(App, oneshot::Receiver<Result<(), StopError>>)> {
     let (floor, key) = (venue.floor(), venue.key());
@@ -244,6 +251,8 @@ fn assemble(
         pokes,
         blobs,
         purse,
+        gate,
+        prices: config.prices,
         payments_wake,
         metrics,
         guards: Guards::new(&config.limits),

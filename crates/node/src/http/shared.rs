@@ -3,7 +3,7 @@
 use super::{
     archive::{Archived, LogReader},
     blob_store::BlobStore,
-    config::Limits,
+    config::{Limits, Prices},
     failure::Failure,
     limits::Guards,
     metrics::Metrics,
@@ -17,6 +17,7 @@ use crate::{
 };
 use axum::http::{HeaderMap, header};
 use market::{id::PartyId, key::PublicKey};
+use pay::l402::server::Gate;
 use std::{
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock, atomic::AtomicBool},
@@ -36,7 +37,9 @@ pub(super) struct Shared {
     pub(super) archived: watch::Receiver<Archived>,
     pub(super) pokes: Arc<Pokes>,
     pub(super) blobs: BlobStore,
-    pub(super) purse: Purse,
+    pub(super) purse: Arc<Purse>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) prices: Prices,
     pub(super) payments_wake: Arc<tokio::sync::Notify>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) guards: Guards,

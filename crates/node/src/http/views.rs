@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     api::{
-        AccountView, Board, DevInvoice, JobView, KeyView, LeaseView, MachineView, OfferView, PartyView,
-        TaskView, TopupView, VenueInfo, WithdrawalView,
+        AccountView, Board, DevInvoice, DevPayment, JobView, KeyView, LeaseView, MachineView, OfferView,
+        PartyView, TaskView, TopupView, VenueInfo, WithdrawalView,
     },
     client::OfferQuery,
     venue::Floor,
@@ -218,10 +218,10 @@ pub(super) struct PayBody {
     pub(super) bolt11: String,
 }
 
-pub(super) async fn dev_pay(State(app): State<App>, JsonBody(body): JsonBody<PayBody>) -> Answer<()> {
-    app.purse.dev_pay(body.bolt11).await?;
+pub(super) async fn dev_pay(State(app): State<App>, JsonBody(body): JsonBody<PayBody>) -> Answer<DevPayment> {
+    let paid = app.purse.dev_pay(body.bolt11).await?;
     app.payments_wake.notify_one();
-    Ok(Json(()))
+    Ok(Json(paid))
 }
 
 #[derive(Deserialize)]

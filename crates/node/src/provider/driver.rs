@@ -485,6 +485,7 @@ fn bearable(error: ClientError) -> Result<ClientError, ProvideError> {
         ClientError::Fork(_) | ClientError::NoProof { .. } | ClientError::UnsignedHead => Err(error.into()),
         ClientError::Refused { .. }
         | ClientError::Unreachable { .. }
+        | ClientError::Paying(_)
         | ClientError::Address(_)
         | ClientError::Tls(_)
         | ClientError::Garbled { .. }

@@ -23,6 +23,7 @@ pub mod payments;
 mod quote;
 pub mod reads;
 mod recovery;
+mod rights;
 
 pub use events::{CursorGone, RecentEvents};
 pub use floor::{Diverged, Floor, Leaf};

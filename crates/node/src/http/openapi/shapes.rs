@@ -4,9 +4,10 @@ use super::shape::{Schemas, Shape, enums, one_of, plain, structs, variants, with
 use crate::{
     api::{
         Accepted, AccountView, ApiError, AuctionDue, BlobStored, Board, BoardCounts, BoardJob, ClassScore,
-        DevInvoice, HoldDue, HoldView, JobView, KeyView, LeaseView, MachineView, OfferView, PartyView,
-        PlacedEvent, Quote, QuoteRequest, TaskView, TopupPhase, TopupView, VenueInfo, WithdrawalPhase,
-        WithdrawalView, WorkAttempt, WorkAuction, WorkDue, WorkHold, WorkLease, WorkLeasePhase, WorkView,
+        DevInvoice, DevPayment, HoldDue, HoldView, JobView, KeyView, LeaseResult, LeaseRight, LeaseView,
+        MachineView, OfferView, PartyView, PlacedEvent, Quote, QuoteRequest, TaskView, TokenGiven,
+        TokenRequest, TokenView, TopupPhase, TopupView, VenueInfo, WithdrawalPhase, WithdrawalView,
+        WorkAttempt, WorkAuction, WorkDue, WorkHold, WorkLease, WorkLeasePhase, WorkView,
     },
     http::views::{InvoiceBody, PayBody, WalletBody},
 };
@@ -59,6 +60,7 @@ structs! {
     PlacedEvent { position: u64, index: u32, at_ms: TimeMs, event: Event }
     PayBody { bolt11: String }
     InvoiceBody { amount_msat: Msat }
+    DevPayment { preimage: Option<Preimage> }
     DevInvoice { bolt11: String, payment_hash: PaymentHash, amount_msat: Msat }
     BlobStored { digest: Digest, bytes: u64 }
     WalletBody { wallet: Digest, call: Call }
@@ -185,6 +187,13 @@ structs! {
         usage: u64, paid_msat: Msat, compensation_msat: Msat, clawed_back_msat: Msat, fee_msat: Msat, accepted: u32,
         wrong: u32, failed: u32, inconclusive: u32,
     }
+    LeaseResult { task: u32, attempt: AttemptId, verdict: Verdict, result: Option<TaskResult>, paid_msat: Msat }
+    TokenRequest { can: Vec<LeaseRight>, valid_until_ms: TimeMs }
+    TokenGiven { token: String }
+    TokenView {
+        token_id: String, is_bought: bool, can: Vec<String>, valid_until_ms: TimeMs, lease: Option<LeaseId>,
+        path: Option<String>, max_uses: Option<u32>,
+    }
     LeaseView {
         lease: LeaseId, job: JobId, machine: MachineId, machine_label: String, party: PartyId, class: Name,
         rate: Rate, is_audit: bool, phase: String, reason: Option<CloseReason>, books: Settlement,
@@ -206,6 +215,7 @@ structs! {
 }
 
 enums! {
+    LeaseRight '_' { Status, Logs }
     JobOutcome '_' { Completed, Partial, Cancelled, OutOfFunds, NoBids }
     TaskOutcome '_' { Done { result: TaskResult, attempt: AttemptId }, Failed { attempts: u8 }, Cancelled }
     Exit '_' { Code(i32), Trap, OutOfFuel }
