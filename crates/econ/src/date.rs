@@ -43,9 +43,14 @@ impl AsOf {
         self.age_days(today) > STALE_AFTER_DAYS
     }
 
-    /// Whether it can only be a mistake. A day of grace covers the time zones.
+    /// Whether it can only be a mistake: the day has come nowhere yet.
     pub fn is_future(self, today: Date) -> bool {
-        today.checked_add(1.day()).is_ok_and(|tomorrow| self.first > tomorrow)
+        self.first > AsOf::newest(today)
+    }
+
+    /// The newest day that a figure can have: tomorrow, which begins earlier elsewhere.
+    pub fn newest(today: Date) -> Date {
+        today.checked_add(1.day()).unwrap_or(today)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Dollars, the rate between them and bitcoin, and how results are rounded.
 
 use crate::date::AsOf;
+use market::units::Msat;
 use rust_decimal::{Decimal, RoundingStrategy, dec};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -107,6 +108,11 @@ impl BtcRate {
         sats.round_dp_with_strategy(0, RoundingStrategy::MidpointAwayFromZero).to_i64()
     }
 
+    /// An amount of the market in dollars.
+    pub fn usd_of(&self, amount: Msat) -> Usd {
+        self.usd(Decimal::from(amount.0) / Decimal::ONE_THOUSAND)
+    }
+
     /// So many satoshi in dollars.
     pub fn usd(&self, sats: Decimal) -> Usd {
         Usd(sats * self.usd_per_btc / SATS_PER_BTC)
@@ -134,6 +140,14 @@ mod tests {
         assert_eq!(rate.sats(Usd(dec!(0.0064))), Some(9));
         assert_eq!(rate.sats(Usd(dec!(0.00105))), Some(2));
         assert_eq!(rate.sats(Usd(dec!(-0.00105))), Some(-2));
+    }
+
+    #[test]
+    fn an_amount_of_the_market_is_told_in_dollars_to_the_msat() {
+        assert_eq!(rate(dec!(70_000)).usd_of(Msat(1)), Usd(dec!(0.0000007)));
+        assert_eq!(rate(dec!(100_000)).usd_of(Msat(1_500_000)), Usd(dec!(1.5)));
+        let all = rate(dec!(1_000_000_000)).usd_of(Msat::MAX);
+        assert!(all > Usd(dec!(1_000_000_000)), "the largest amount at the largest rate fits: {all}");
     }
 
     #[test]

@@ -143,7 +143,7 @@ pub fn ask(question: &Question, catalogue: &Catalogue) -> Result<OwnMachine, Que
     let power_usd = cost::electricity_usd_per_hour(working_watts, usd_per_kwh) * working_hours
         + cost::electricity_usd_per_hour(idle_watts, usd_per_kwh) * waiting_hours;
     let earned_sats = Decimal::from(question.earned.0) / dec!(1000);
-    let earned_usd = bitcoin.usd(earned_sats);
+    let earned_usd = bitcoin.usd_of(question.earned);
     let net_usd = earned_usd - power_usd;
     figures.given("earned in this market", format!("{earned_sats} sat"));
     Ok(OwnMachine {

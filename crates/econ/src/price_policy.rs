@@ -305,10 +305,10 @@ impl Answer for Explanation {
         };
         row("market's fee", self.floor.fee_usd_per_hour, fee);
         row("floor of the machine", self.floor.usd_per_hour, "never less".into());
-        let per_lease = btc.usd(Decimal::from(self.lease_floor_msat.0) / dec!(1000));
+        let per_lease = btc.usd_of(self.lease_floor_msat);
         row("floor of a lease", per_lease, format!("÷ {} leases at a time", self.leases));
         if let Some(hour) = &self.hour {
-            let asked = btc.usd(Decimal::from(hour.msat().0) / dec!(1000));
+            let asked = btc.usd_of(hour.msat());
             row("asked for an hour of a lease", asked, because(hour));
         }
         vec![table]

@@ -31,6 +31,14 @@ pub enum QuestionError {
         /// Which other input needs it.
         because: &'static str,
     },
+    /// Only offers of a market were asked for, and it has none of them.
+    #[error(
+        "no live offer: no market was asked, or none of its machines sells `{gpu}` by the hour now; other terms need no market"
+    )]
+    NoLiveOffer {
+        /// The accelerator.
+        gpu: String,
+    },
     /// A figure of the catalogue that cannot be read.
     #[error("the catalogue says `{figure}` for {what}; it has to be {accepted}")]
     Unreadable {

@@ -20,6 +20,7 @@ pub use dispute::{Dispute, Opinion};
 pub use export::{ExportError, Format, Sheet, export, import};
 pub use field::{Column, Field, Rule};
 pub use overlay::{Change, ChangeKind, Overlay};
+pub(crate) use read::csv_problem;
 pub use read::{Cells, Place, Problem, TableError, YOU};
 pub use rows::{
     Assumption, Benchmark, Claim, CloudPrice, Hardware, IdlePower, MarketPrice, Mining, NetworkFigure,
@@ -157,6 +158,15 @@ impl Catalogue {
         let known = || self.tokens.iter().map(|row| row.token.clone());
         let found = self.tokens.iter().find(|row| row.token.eq_ignore_ascii_case(symbol));
         found.ok_or_else(|| unknown("price of the token", symbol, known()))
+    }
+
+    /// The token in which the price that counts for this one was given; `None` for dollars, and where there is no price.
+    pub(crate) fn priced_in(&self, symbol: &str) -> Option<String> {
+        let given = match symbol {
+            "BTC" => &self.assumptions.iter().find(|row| row.key == "btc_usd")?.priced_in,
+            _ => &self.token(symbol).ok()?.priced_in,
+        };
+        Some(given.clone()).filter(|token| !token.is_empty())
     }
 
     /// The prices at clouds for an accelerator; `A100` finds every A100.

@@ -423,7 +423,7 @@ tariffs, line 1: there is no column `price`: a price says its currency; the tabl
 tariffs, line 2: usd_per_kwh is `NaN`; it takes US dollars from 0 to below 1000000000, a plain number like 0.17
 tariffs, line 2: usd_per_kwh is `-0.2`; it takes US dollars from 0 to below 1000000000, a plain number like 0.17
 tariffs, line 2: usd_per_kwh is `0.2 eur`; it takes US dollars from 0 to below 1000000000, a plain number like 0.17
-tariffs, line 2: as_of is `2026-12-24`; it takes a day that has come: up to 2026-11-20
+tariffs, line 2: as_of is `2026-12-24`; it takes a day that has come somewhere on earth: up to 2026-11-21
 tariffs, line 2: as_of is `yesterday`; it takes 2026-03-12, or 2026-03 where only the month is known
 tariffs, line 3: `Home` by you was said before, line 2; a source says a thing once
 tariffs, line 1: the column `region` is there twice

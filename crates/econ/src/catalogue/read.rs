@@ -5,7 +5,7 @@ use super::{
     field::{Column, Field, Rule},
     rows::Row,
 };
-use crate::amount::AmountError;
+use crate::{amount::AmountError, date::AsOf};
 use jiff::civil::Date;
 use serde_json::value::RawValue;
 use std::{collections::BTreeMap, fmt};
@@ -235,18 +235,23 @@ pub(super) fn csv_columns(text: &str) -> Vec<String> {
     reader.headers().map(|header| header.iter().map(str::to_owned).collect()).unwrap_or_default()
 }
 
+/// What is wrong with a CSV text; where, the error knows besides.
+pub(crate) fn csv_problem(error: &csv::Error) -> String {
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("it has {len} cells, and the first line names {expected_len} columns")
+        }
+        csv::ErrorKind::Deserialize { err, .. } => err.kind().to_string(),
+        _ => format!("no CSV: {error}"),
+    }
+}
+
 /// The rows of a CSV text, with the names of its columns in its first line.
 pub(super) fn csv_rows(table: &str, text: &str) -> Result<Vec<Found>, TableError> {
     let at = |place, problem| TableError::new(table, place, problem);
     let syntax = |error: csv::Error| {
         let place = error.position().map_or(Place::Whole, |position| Place::Line(position.line()));
-        let text = match error.kind() {
-            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                format!("it has {len} cells, and the first line names {expected_len} columns")
-            }
-            _ => format!("no CSV: {error}"),
-        };
-        at(place, Problem::Syntax(text))
+        at(place, Problem::Syntax(csv_problem(&error)))
     };
     let mut reader = csv_reader(text);
     let header = reader.headers().map_err(syntax)?.clone();
@@ -352,7 +357,7 @@ fn check_whole<R: Row>(row: &R, today: Option<Date>) -> Result<(), Problem> {
         Some(today) => Err(Problem::Value {
             column: "as_of".to_owned(),
             value: as_of.to_string(),
-            accepted: format!("a day that has come: up to {today}"),
+            accepted: format!("a day that has come somewhere on earth: up to {}", AsOf::newest(today)),
         }),
         None => Ok(()),
     }

@@ -184,6 +184,8 @@ pub struct Assumption {
     pub as_of: AsOf,
     /// Who says so.
     pub source: String,
+    /// For a price that its source gave in a token: which; else empty.
+    pub priced_in: String,
 }
 
 /// How fast a machine does a piece of work.
@@ -237,6 +239,8 @@ pub struct TokenPrice {
     pub as_of: AsOf,
     /// Who says so.
     pub source: String,
+    /// The token in which its source gave it; empty for dollars.
+    pub priced_in: String,
 }
 
 /// A row of any table.
@@ -324,7 +328,7 @@ rows! {
         claim Name, figure Name, unit Name, as_of Date, source Name, note Words,
     }
     Assumption in assumptions "assumptions" by (key), checked Assumption::share {
-        key Name, value Figure, unit Name, as_of Date, source Name,
+        key Name, value Figure, unit Name, as_of Date, source Name, priced_in Words,
     }
     Benchmark in benchmarks "benchmarks" by (hardware, workload), checked none {
         hardware Name, kind Words, workload Name, amount Amount, unit Name, seconds Amount, watts Watts, as_of Date,
@@ -334,7 +338,7 @@ rows! {
         hardware Name, configuration Words, idle_watts Watts, max_watts Watts, as_of Date, source Name,
     }
     TokenPrice in tokens "tokens" by (token), checked none {
-        token Name, usd Price, as_of Date, source Name,
+        token Name, usd Price, as_of Date, source Name, priced_in Words,
     }
 }
 

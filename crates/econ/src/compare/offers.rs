@@ -7,6 +7,7 @@ use crate::{
     money::{BtcRate, Usd},
     question::{self, QuestionError},
 };
+use market::units::Msat;
 use rust_decimal::Decimal;
 
 /// Two rows of a table of single prices that are the ends of one range.
@@ -53,6 +54,10 @@ pub(super) fn all(
         let value = format!("{} usd/h", offer.gpu_usd_per_hour.0.0.round_dp(4));
         figures.cite(format!("{} {}", offer.provider, offer.configuration), value, &provenance);
         offers.push(offer);
+    }
+    let is_live_only = !question.terms.is_empty() && question.terms.iter().all(|terms| *terms == Terms::Live);
+    if is_live_only && !offers.iter().any(|offer| offer.terms == Terms::Live) {
+        return Err(QuestionError::NoLiveOffer { gpu: question.gpu.clone() });
     }
     if offers.is_empty() {
         let clouds = catalogue.cloud_prices.iter().map(|row| row.gpu.clone());
@@ -132,8 +137,8 @@ fn cloud(row: &CloudPrice, high: Usd, question: &Question) -> Result<Offer, Ques
 
 fn live(offer: &LiveOffer, question: &Question, bitcoin: &BtcRate) -> Result<Offer, QuestionError> {
     let provenance = Provenance { as_of: offer.as_of, source: offer.market.clone() };
-    let sats = Decimal::from(offer.msat_per_hour) / Decimal::ONE_THOUSAND;
-    let price = bitcoin.usd(sats / Decimal::from(offer.gpus));
+    let price = bitcoin.usd_of(Msat(offer.msat_per_hour));
+    let price = price.per(offer.gpus.into()).unwrap_or(price);
     if let Some(share) = offer.availability {
         question::AVAILABILITY.check_in(share, format!("the availability of {}", offer.offer))?;
     }

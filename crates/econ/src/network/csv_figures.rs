@@ -14,7 +14,7 @@
 //! Rows of a network with the same figure and name are added up, but for `price`.
 
 use super::{Activity, HourPrice, Payment, Workload, WorkloadKind};
-use crate::{answer::Provenance, date::AsOf, money::Usd};
+use crate::{answer::Provenance, catalogue::csv_problem, date::AsOf, money::Usd};
 use jiff::civil::Date;
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -28,9 +28,9 @@ const MOST: i64 = 1_000_000_000_000_000;
 /// Why a file of figures cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FiguresError {
-    /// Not a CSV file, or a field that cannot be read.
-    #[error(transparent)]
-    Csv(#[from] csv::Error),
+    /// Not a CSV file.
+    #[error("{0}")]
+    Csv(String),
     /// A column is missing.
     #[error(
         "the column `{0}` is missing; the columns are network, figure, name, value, unit, kind, as_of, source"
@@ -67,7 +67,7 @@ struct Figure {
 /// Reads figures. `today` is there to refuse dates in the future.
 pub fn read_csv(text: &str, today: Date) -> Result<Vec<Activity>, FiguresError> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
-    let headers = reader.headers()?.clone();
+    let headers = reader.headers().map_err(bad_csv)?.clone();
     if let Some(missing) = COLUMNS.into_iter().find(|column| !headers.iter().any(|header| header == *column))
     {
         return Err(FiguresError::MissingColumn(missing));
@@ -81,7 +81,7 @@ pub fn read_csv(text: &str, today: Date) -> Result<Vec<Activity>, FiguresError> 
     }
     let mut networks: BTreeMap<String, Activity> = BTreeMap::new();
     let mut record = csv::StringRecord::new();
-    while reader.read_record(&mut record)? {
+    while reader.read_record(&mut record).map_err(bad_csv)? {
         let line = record.position().map_or(0, csv::Position::line);
         let bad_row = |what| FiguresError::BadRow { line, what };
         // What is read is printed: escapes would steer the terminal.
@@ -89,7 +89,8 @@ pub fn read_csv(text: &str, today: Date) -> Result<Vec<Activity>, FiguresError> 
         if let Some((column, _)) = cells.find(|(_, text)| text.chars().any(char::is_control)) {
             return Err(bad_row(format!("{column} has a control character; write it as plain words")));
         }
-        let figure: Figure = record.deserialize(Some(&headers))?;
+        let figure: Figure =
+            record.deserialize(Some(&headers)).map_err(|error| bad_row(csv_problem(&error)))?;
         let value = figure.checked_value(today).map_err(bad_row)?;
         let activity = networks.entry(figure.network.clone()).or_insert_with(|| figure.first_of_network());
         figure.add_to(activity, value).map_err(bad_row)?;
@@ -100,6 +101,15 @@ pub fn read_csv(text: &str, today: Date) -> Result<Vec<Activity>, FiguresError> 
     Ok(networks.into_values().collect())
 }
 
+/// The line is said where the reader knows it.
+fn bad_csv(error: csv::Error) -> FiguresError {
+    let what = csv_problem(&error);
+    match error.position() {
+        Some(position) => FiguresError::BadRow { line: position.line(), what },
+        None => FiguresError::Csv(what),
+    }
+}
+
 impl Figure {
     /// The value of a row that makes sense; else what is wrong with it.
     fn checked_value(&self, today: Date) -> Result<Option<Decimal>, String> {
@@ -107,7 +117,11 @@ impl Figure {
             return Err("the network has no name".to_owned());
         }
         if self.as_of.is_future(today) {
-            return Err(format!("{} lies in the future", self.as_of));
+            return Err(format!(
+                "{} lies in the future; a figure is at the newest of {}",
+                self.as_of,
+                AsOf::newest(today)
+            ));
         }
         let unit = match self.figure.as_str() {
             "registered_hours" | "earning_hours" => "h",

@@ -16,7 +16,6 @@ use rust_decimal::{Decimal, dec};
 use std::collections::{BTreeMap, BTreeSet};
 
 const MS_PER_HOUR: Decimal = dec!(3_600_000);
-const MSAT_PER_SAT: Decimal = dec!(1000);
 
 /// Follows the events of a market, in their order.
 #[derive(Debug, Clone, Default)]
@@ -146,7 +145,7 @@ impl History {
     /// What happened until the last event, under a name. `btc` says what a bitcoin costs; `provenance` where the events are
     /// from. Hours of leases that were paid nothing, or are not closed yet, earned nothing.
     pub fn activity(&self, network: &str, btc: &BtcRate, provenance: Provenance) -> Activity {
-        let usd = |msat: Msat| btc.usd(Decimal::from(msat.0) / MSAT_PER_SAT);
+        let usd = |msat: Msat| btc.usd_of(msat);
         let registered: u64 =
             self.machines.values().map(|span| span.until(self.last).saturating_sub(span.from.0)).sum();
         Activity {

@@ -226,7 +226,7 @@ fn rows_that_make_no_sense_are_refused_with_their_line() {
     line 2: the value `-1` has to be a number from 0 to 1000000000000000
     line 2: the kind of a payment is `own`, `outside` or empty, not `friend`
     line 2: there is no figure `paiment`; did you mean `payment`?
-    line 2: 2027-10 lies in the future
+    line 2: 2027-10 lies in the future; a figure is at the newest of 2026-11-21
     line 2: registered_hours has no value
     line 2: the value `NaN` has to be a number from 0 to 1000000000000000
     line 2: network has a control character; write it as plain words

@@ -19,7 +19,7 @@ use crate::{
     rates::{self, Rates, Tier},
     rent_or_mine::{self, RentOrMine},
     simulate::{self, Simulation},
-    swarm,
+    swarm::{self, Swarm},
 };
 use jiff::civil::Date;
 use rust_decimal::{Decimal, dec};
@@ -134,7 +134,8 @@ pub fn sections(contents: &Contents, catalogue: &Catalogue) -> Result<Vec<Sectio
 
     if let Some(question) = &contents.swarm {
         let name = "Swarm";
-        sections.push(Section::of(name, &swarm::ask(question, catalogue).map_err(refused(name))?));
+        let swarm = swarm::ask(question, catalogue).map_err(refused(name))?;
+        sections.push(Section::of(name, &swarm).with_chart(work_that_pays(&swarm)));
     }
     if let Some(scenario) = &contents.scenario {
         let comparison = scenario.run();
@@ -142,12 +143,14 @@ pub fn sections(contents: &Contents, catalogue: &Catalogue) -> Result<Vec<Sectio
         sections.push(mechanism_charts(&comparison).into_iter().fold(section, Section::with_chart));
     }
     if !contents.networks.is_empty() {
-        sections.push(Section::of("Networks", &network::ask(contents.networks.clone(), catalogue)));
+        let networks = network::ask(contents.networks.clone(), catalogue);
+        let section = Section::of("Networks", &networks);
+        sections.push(paid_by_whom(&contents.networks).into_iter().fold(section, Section::with_chart));
     }
     if let Some(question) = &contents.own_machine {
         let name = "This machine";
         let machine: OwnMachine = own_machine::ask(question, catalogue).map_err(refused(name))?;
-        sections.push(Section::of(name, &machine));
+        sections.push(Section::of(name, &machine).with_chart(where_it_went(&machine)));
     }
     Ok(sections)
 }
@@ -368,6 +371,94 @@ fn pay_by_token_price(answer: &Mined) -> Chart {
     }
 }
 
+/// How much of an accelerator's work a peer has to do, so that the swarm is the cheaper.
+fn work_that_pays(answer: &Swarm) -> Chart {
+    let mut ranges: Vec<Range> = Vec::new();
+    for rival in &answer.rivals {
+        let label = format!("{} at {} ({})", rival.gpu, rival.provider, rival.terms);
+        if let Some((at_low, at_high)) = rival.needed {
+            let (low, high) = (float(at_low.min(at_high)), float(at_low.max(at_high)));
+            ranges.push(Range { label: label.clone(), kind: 0, low, middle: None, high });
+        }
+        if let Some(done) = rival.done.map(float) {
+            ranges.push(Range { label, kind: 1, low: done, middle: None, high: done });
+        }
+    }
+    let kinds = ["a peer has to do this much", "a peer does this much, by what was given"];
+    let used = 1 + usize::from(ranges.iter().any(|range| range.kind == 1));
+    Chart {
+        title: "How much of an accelerator's work a peer has to do for its pay".into(),
+        description: "Ranges by accelerator and where it is rented: the share of its work at which the swarm costs the same, \
+                      from its highest price to its lowest. A peer that does more makes the swarm the cheaper."
+            .into(),
+        drawing: Drawing::Ranges(Ranges {
+            axis: Axis::new("share of the accelerator's work", Form::Percent),
+            kinds: kinds.into_iter().take(used).map(str::to_owned).collect(),
+            ranges,
+        }),
+    }
+}
+
+/// Whose money the revenue of networks is; nothing where nobody paid.
+fn paid_by_whom(networks: &[Activity]) -> Option<Chart> {
+    let paying = networks.iter().filter(|network| !network.payments.is_empty());
+    let bars: Vec<Bar> = paying
+        .map(|network| {
+            let mut parts = [Usd::ZERO; 3];
+            for payment in &network.payments {
+                match payment.own_account_usd {
+                    Some(own) => {
+                        parts[0] = parts[0] + payment.usd - own;
+                        parts[1] = parts[1] + own;
+                    }
+                    None => parts[2] = parts[2] + payment.usd,
+                }
+            }
+            Bar { label: network.network.clone(), values: parts.map(|usd| float(usd.0)).to_vec() }
+        })
+        .collect();
+    let parts = ["by buyers from outside", "on the network's own account", "nobody says by whom"];
+    (!bars.is_empty()).then(|| Chart {
+        title: "What was paid, and by whom".into(),
+        description: "Bars by network: revenue from buyers outside, what the operator and providers paid themselves, and what \
+                      nobody tells apart."
+            .into(),
+        drawing: Drawing::Bars(Bars {
+            axis: Axis::new("paid, $", Form::Dollars),
+            parts: parts.map(str::to_owned).to_vec(),
+            bars,
+        }),
+    })
+}
+
+/// What electricity took of the earnings, and what was kept; or what the earnings did not cover.
+fn where_it_went(answer: &OwnMachine) -> Chart {
+    let covered = answer.power_usd.min(answer.earned_usd);
+    let parts = [
+        (covered, "electricity"),
+        (answer.net_usd, "kept"),
+        (-answer.net_usd, "electricity, not earned back"),
+    ];
+    Chart {
+        title: "Where the earnings went".into(),
+        description: format!(
+            "One bar: of {} that were earned, electricity took {}, and {} were left.",
+            answer.earned_usd, answer.power_usd, answer.net_usd
+        ),
+        drawing: Drawing::Bars(Bars {
+            axis: Axis::new(
+                format!("$ in {} hours of work", answer.working_hours.normalize()),
+                Form::Dollars,
+            ),
+            parts: parts.iter().map(|(_, name)| (*name).to_owned()).collect(),
+            bars: vec![Bar {
+                label: "this machine".into(),
+                values: parts.iter().map(|(usd, _)| float(usd.max(&Usd::ZERO).0)).collect(),
+            }],
+        }),
+    }
+}
+
 fn mechanism_charts(answer: &scenario::Comparison) -> Vec<Chart> {
     let chart = |metric: Metric, form| {
         let series = answer.series(metric).into_iter().map(|series| Series {
@@ -408,7 +499,8 @@ mod tests {
     fn every_question_has_its_place_and_the_promised_charts_are_drawn() {
         let scenario = include_str!("../../../../examples/econ/scenario.toml");
         let provenance = Provenance { as_of: "2026-03".parse().unwrap(), source: "test".into() };
-        let activity = Activity::new("Other", provenance);
+        let payment = network::Payment { buyer: "b".into(), usd: Usd(dec!(3)), own_account_usd: None };
+        let activity = Activity { payments: vec![payment], ..Activity::new("Other", provenance) };
         let own_machine = own_machine::Question {
             readings: vec![Reading::given(dec!(20))],
             other_watts: Decimal::ZERO,
@@ -442,15 +534,52 @@ mod tests {
         Energy: 1 charts, 2 tables
         Next months: 1 charts, 3 tables
         Token miner: 1 charts, 4 tables
-        Swarm: 0 charts, 3 tables
+        Swarm: 1 charts, 3 tables
         Mechanisms: 4 charts, 2 tables
-        Networks: 0 charts, 1 tables
-        This machine: 0 charts, 2 tables
+        Networks: 1 charts, 1 tables
+        This machine: 1 charts, 2 tables
         ");
         let page = super::super::page(&sections, jiff::civil::date(2026, 11, 20)).unwrap();
         let charts: usize = sections.iter().map(|section| section.charts.len()).sum();
         assert_eq!(page.matches("<svg class=\"chart ").count(), 2 * charts);
         assert!(!page.contains("NaN") && !page.contains("inf\""));
+    }
+
+    #[test]
+    fn money_from_outside_is_told_apart_from_a_networks_own() {
+        let provenance = Provenance { as_of: "2026-03".parse().unwrap(), source: "test".into() };
+        let paid = |usd: i64, own: Option<i64>| network::Payment {
+            buyer: "b".into(),
+            usd: Usd(usd.into()),
+            own_account_usd: own.map(|own| Usd(own.into())),
+        };
+        let payments = vec![paid(10, Some(4)), paid(5, Some(0)), paid(7, None)];
+        let chart = paid_by_whom(&[Activity { payments, ..Activity::new("N", provenance.clone()) }]);
+        assert_eq!(paid_by_whom(&[Activity::new("nobody paid", provenance)]), None);
+        let Drawing::Bars(bars) = chart.unwrap().drawing else { panic!("no bars") };
+        assert_eq!(bars.bars[0].values, [11.0, 4.0, 7.0]);
+    }
+
+    #[test]
+    fn a_machine_that_loses_money_shows_what_its_earnings_did_not_cover() {
+        let values = |sat: u64| {
+            let question = own_machine::Question {
+                readings: vec![Reading::given(dec!(1000))],
+                other_watts: Decimal::ZERO,
+                idle_watts: Decimal::ZERO,
+                working_hours: dec!(10),
+                waiting_hours: Decimal::ZERO,
+                earned: Msat(sat * 1_000),
+                tariff: crate::question::Tariff::UsdPerKwh(Usd(dec!(0.1))),
+                bitcoin: None,
+            };
+            let answer = own_machine::ask(&question, &Catalogue::embedded().unwrap()).unwrap();
+            let Drawing::Bars(bars) = where_it_went(&answer).drawing else { panic!("no bars") };
+            bars.bars[0].values.clone()
+        };
+        // A dollar of electricity; a bitcoin costs 70,000 dollars.
+        assert_eq!(values(10_000), [1.0, 6.0, 0.0]);
+        assert_eq!(values(1_000), [0.7, 0.0, 0.3]);
     }
 
     #[test]
