@@ -1,13 +1,21 @@
 //! The command line.
 
 use crate::{
+    answer::today,
     commands,
     demo::{DemoArgs, DemoProviderArgs},
     exit::Exit,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use econ::{
+    catalogue::{Field, Rule},
+    date::{AsOf, NotADate},
+    money::BtcRate,
+    question::BTC_USD,
+};
 use node::config_file::Money;
-use std::path::PathBuf;
+use rust_decimal::Decimal;
+use std::{path::PathBuf, str::FromStr};
 
 /// An open market for verified compute, paid over Lightning.
 ///
@@ -62,9 +70,42 @@ pub(crate) struct Global {
     /// Print what lies behind an error, and log more
     #[arg(long, short, global = true)]
     pub(crate) verbose: bool,
+    /// Show dollars as well, by --fiat-rate or the [btc] of your own prices
+    #[arg(long, global = true, value_name = "CURRENCY")]
+    pub(crate) fiat: Option<FiatChoice>,
+    /// What a bitcoin costs and since when, for --fiat: 100000@2026-11-20
+    #[arg(long, global = true, value_name = "USD@DATE", requires = "fiat")]
+    pub(crate) fiat_rate: Option<DatedRate>,
     /// When to use colors
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: ColorChoice,
+}
+
+/// A currency that is not bitcoin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FiatChoice {
+    /// US dollars.
+    Usd,
+}
+
+/// What a bitcoin costs, with the day that it cost so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DatedRate(pub(crate) BtcRate);
+
+impl FromStr for DatedRate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<DatedRate, String> {
+        let wrong = "write what a bitcoin costs in dollars, and since when: 100000@2026-11-20";
+        let (usd, as_of) = text.split_once('@').ok_or(wrong)?;
+        let usd_per_btc = Decimal::read(usd.trim(), Rule::Figure).ok_or(wrong)?;
+        let usd_per_btc = BTC_USD.check(usd_per_btc).map_err(|error| error.to_string())?;
+        let as_of: AsOf = as_of.trim().parse().map_err(|error: NotADate| error.to_string())?;
+        if as_of.is_future(today()) {
+            return Err(format!("{as_of} has not come yet"));
+        }
+        Ok(DatedRate(BtcRate { usd_per_btc, as_of, source: "you".into() }))
+    }
 }
 
 /// When to use colors.
@@ -142,4 +183,29 @@ pub(crate) enum Command {
     /// Be one of the demo's providers; started by `grist demo`, not by hand
     #[command(hide = true)]
     DemoProvider(DemoProviderArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_has_a_date_that_has_come_and_a_price_that_can_be() {
+        let rate: DatedRate = "100000.5@2026-03".parse().unwrap();
+        assert_eq!(
+            (rate.0.usd_per_btc.to_string(), rate.0.as_of.to_string()),
+            ("100000.5".into(), "2026-03".into())
+        );
+        for text in [
+            "100000",
+            "@2026-03-01",
+            "0@2026-03-01",
+            "-5@2026-03-01",
+            "1e5@2026-03-01",
+            "100000@2999-01-01",
+            "100000@yesterday",
+        ] {
+            assert!(text.parse::<DatedRate>().is_err(), "{text}");
+        }
+    }
 }

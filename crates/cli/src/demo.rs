@@ -6,6 +6,7 @@
 
 mod books;
 mod cast;
+mod crew;
 mod film;
 mod provider;
 mod recheck;
@@ -21,6 +22,7 @@ use crate::{
 use books::Books;
 use cast::{BUYER, CAST, Part};
 use clap::Args;
+use crew::Crew;
 use film::FilmError;
 use indicatif::{ProgressBar, ProgressStyle};
 use market::{
@@ -31,7 +33,7 @@ use market::{
     units::Msat,
 };
 use node::{
-    api::TaskView,
+    api::{PlacedEvent, TaskView},
     buyer::{Buyer, JobFile, News, PreparedJob},
 };
 use runner::OutputBundle;
@@ -41,9 +43,10 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 use story::{Cue, Story};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// The example job, in the program itself, so that the demo needs no files.
 const JOB_FILES: [(&str, &[u8]); 4] = [
@@ -54,6 +57,8 @@ const JOB_FILES: [(&str, &[u8]); 4] = [
 ];
 /// The largest output bundle of a frame, in bytes.
 const BUNDLE_MAX_BYTES: usize = 64 << 20;
+/// When nothing at all has happened at the market for so long, nothing will: a task of the example has two minutes.
+const QUIET_MAX: Duration = Duration::from_secs(180);
 
 /// `grist demo`.
 #[derive(Debug, Args)]
@@ -216,11 +221,7 @@ async fn watch(
     bundles: &Path,
     output: &Output,
 ) -> Result<(JobOutcome, Msat), Failure> {
-    let of = |part: Part| {
-        CAST.iter().find(|player| player.part == part).map(|player| player.name).unwrap_or_default()
-    };
-    let (liar, victim) = (stage.party_of(of(Part::WrongResults))?, stage.party_of(of(Part::Dies))?);
-    let (send, mut news) = tokio::sync::mpsc::unbounded_channel();
+    let (send, news) = unbounded_channel();
     let following = {
         let (buyer, bundles) = (buyer.clone(), bundles.to_owned());
         // When nobody listens any more the demo has ended already.
@@ -228,27 +229,64 @@ async fn watch(
             async move { buyer.follow(job, Some(&bundles), move |item| drop(send.send(item))).await },
         )
     };
-    let mut fate = Fate { liar, victim, is_liar_caught: false, is_victim_dead: false };
-    let insured = {
-        let script = Arc::new(stage.script());
-        let mut story = Story::new(output, &script, prepared.spec.tasks);
-        while let Some(item) = news.recv().await {
-            let News::Event(event) = item else { continue };
-            let cue = story.tell(&event.event);
-            if cue.is_some_and(|cue| fate.strikes(cue)) {
-                output.note(&format!(
-                    "  {} the process of {} is killed (SIGKILL)",
-                    output.tone(Tone::Bad, "!"),
-                    script.name(victim)
-                ));
-                stage.kill(victim).await?;
-            }
-        }
-        story.end();
-        story.insured
-    };
+    let script = Arc::new(stage.script());
+    let mut story = Story::new(output, &script, prepared.spec.tasks);
+    let told = tell(stage, &mut story, news).await;
+    story.end();
+    if told.is_err() {
+        following.abort();
+    }
+    told?;
     let outcome = following.await.map_err(|e| Failure::of(Exit::Unexpected, e))??;
-    Ok((outcome, insured))
+    Ok((outcome, story.insured))
+}
+
+/// Tells the story to its end: the job is over, or nobody is left to go on with it.
+async fn tell(
+    stage: &mut Stage,
+    story: &mut Story<'_>,
+    mut news: UnboundedReceiver<News>,
+) -> Result<(), Failure> {
+    let of = |part: Part| {
+        CAST.iter().find(|player| player.part == part).map(|player| player.name).unwrap_or_default()
+    };
+    let (liar, victim) = (stage.party_of(of(Part::WrongResults))?, stage.party_of(of(Part::Dies))?);
+    let mut fate = Fate { liar, victim, is_liar_caught: false, is_victim_dead: false };
+    let mut crew = Crew::new(stage.script().machines());
+    loop {
+        let quiet = |_| stuck("nothing has happened at the market for three minutes");
+        let heard = tokio::time::timeout(QUIET_MAX, next_event(&mut news)).await.map_err(quiet)?;
+        let Some(event) = heard else { return Ok(()) };
+        crew.hear(&event.event);
+        let cue = story.tell(&event.event);
+        if crew.has_left() {
+            return Err(stuck("every lease has ended and no provider is left that could take the rest"));
+        }
+        if cue.is_some_and(|cue| fate.strikes(cue)) {
+            story.tell_of_kill(victim);
+            stage.kill(victim).await?;
+        }
+    }
+}
+
+/// What happens next at the market; `None` when the job is no longer followed.
+async fn next_event(news: &mut UnboundedReceiver<News>) -> Option<Box<PlacedEvent>> {
+    loop {
+        if let News::Event(event) = news.recv().await? {
+            return Some(event);
+        }
+    }
+}
+
+/// The demo cannot go on.
+fn stuck(why: &str) -> Failure {
+    Failure::new(
+        Exit::Incomplete,
+        format!(
+            "the demo cannot finish: {why}. A computer that is too busy to start them in time is the usual reason: end other \
+             programs and try again"
+        ),
+    )
 }
 
 /// When the victim is killed: in the middle of a task, after the liar was caught.

@@ -17,18 +17,27 @@
 
 use crate::{
     answer::today,
-    args::Global,
+    args::{DatedRate, FiatChoice, Global},
     exit::{Exit, Failure},
 };
 use directories::ProjectDirs;
-use econ::catalogue::{Catalogue, Overlay, Sheet, import};
+use econ::{
+    catalogue::{Catalogue, Overlay, Sheet, import},
+    money::BtcRate,
+};
 use market::{key::PublicKey, name::Name};
-use node::client::{Address, TokenJar};
+use node::{
+    client::{Address, TokenJar},
+    config_file::{TEXT_BYTES_MAX, read_text},
+};
 use serde::Deserialize;
 use std::{
     io,
     path::{Path, PathBuf},
 };
+
+/// The largest table of prices that was taken over, in bytes: many feeds together.
+const TABLE_BYTES_MAX: u64 = 256 << 20;
 
 /// The folders of one user, or of one of the user's profiles.
 #[derive(Debug, Clone)]
@@ -71,12 +80,11 @@ impl Home {
     /// The settings; empty when there is no file.
     pub(crate) fn settings(&self) -> Result<Settings, Failure> {
         let file = self.settings_file();
-        match std::fs::read_to_string(&file) {
-            Ok(text) => {
+        match read_if_there(&file, TEXT_BYTES_MAX)? {
+            Some(text) => {
                 toml::from_str(&text).map_err(|e| Failure::of(Exit::BadInput, e).during(file.display()))
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Settings::default()),
-            Err(e) => Err(Failure::of(Exit::BadInput, e).during(file.display())),
+            None => Ok(Settings::default()),
         }
     }
 
@@ -84,32 +92,35 @@ impl Home {
     /// over that what the person wrote into `prices.toml`.
     pub(crate) fn catalogue(&self) -> Result<Catalogue, Failure> {
         let mut catalogue = Catalogue::embedded().map_err(|e| Failure::of(Exit::Unexpected, e))?;
+        self.lay_own_prices(&mut catalogue)?;
+        Ok(catalogue)
+    }
+
+    /// What a bitcoin costs by the person's own figures. The program's are no source that the person named.
+    fn own_btc_rate(&self) -> Result<Option<BtcRate>, Failure> {
+        let mut own = Catalogue::default();
+        self.lay_own_prices(&mut own)?;
+        Ok(own.btc_rate().ok())
+    }
+
+    fn lay_own_prices(&self, catalogue: &mut Catalogue) -> Result<(), Failure> {
         catalogue.overlay(&self.stored_prices()?);
         let own = self.settings.join("prices.toml");
-        match std::fs::read_to_string(&own) {
-            Ok(text) => {
-                let overlay = Overlay::from_toml(&text, today());
-                catalogue
-                    .overlay(&overlay.map_err(|e| Failure::of(Exit::BadInput, e).during(own.display()))?);
-                Ok(catalogue)
-            }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(catalogue),
-            Err(e) => Err(Failure::of(Exit::BadInput, e).during(own.display())),
+        if let Some(text) = read_if_there(&own, TEXT_BYTES_MAX)? {
+            let overlay = Overlay::from_toml(&text, today());
+            catalogue.overlay(&overlay.map_err(|e| Failure::of(Exit::BadInput, e).during(own.display()))?);
         }
+        Ok(())
     }
 
     /// The prices that were taken over from feeds and files.
     pub(crate) fn stored_prices(&self) -> Result<Overlay, Failure> {
         let folder = self.settings.join("prices");
-        let wrong = |e: io::Error| Failure::of(Exit::BadInput, e).during(folder.display());
         let mut sheets = Vec::new();
         for table in Catalogue::tables() {
             let name = format!("{table}.csv");
-            match std::fs::read_to_string(folder.join(&name)) {
-                Ok(text) => sheets.push(Sheet { name, text }),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(e) => return Err(wrong(e)),
-            }
+            let text = read_if_there(&folder.join(&name), TABLE_BYTES_MAX)?;
+            sheets.extend(text.map(|text| Sheet { name, text }));
         }
         import(&sheets, today()).map_err(|e| Failure::of(Exit::BadInput, e).during(folder.display()))
     }
@@ -181,6 +192,39 @@ impl Home {
     /// A folder for what a program writes while it runs.
     pub(crate) fn data(&self, what: &str) -> PathBuf {
         self.data.join(what)
+    }
+}
+
+/// The rate by which amounts are to be told in another currency; none where nobody asked for one.
+pub(crate) fn fiat_rate(global: &Global) -> Result<Option<BtcRate>, Failure> {
+    match (global.fiat, &global.fiat_rate) {
+        (None, _) => Ok(None),
+        (Some(FiatChoice::Usd), Some(DatedRate(rate))) => Ok(Some(rate.clone())),
+        (Some(FiatChoice::Usd), None) => {
+            let home = Home::of(global)?;
+            let rate = home.own_btc_rate()?.ok_or_else(|| {
+                let text = format!(
+                    "by which rate? Give --fiat-rate 100000@2026-11-20, or write [btc] with usd, as_of and source into {}",
+                    home.settings.join("prices.toml").display()
+                );
+                Failure::new(Exit::Usage, text)
+            })?;
+            Ok(Some(rate))
+        }
+    }
+}
+
+/// Reads a file that somebody named, or that somebody writes.
+pub(crate) fn read_named(file: &Path, bytes_max: u64) -> Result<String, Failure> {
+    read_text(file, bytes_max).map_err(|e| Failure::of(Exit::BadInput, e).during(file.display()))
+}
+
+/// Reads a file that need not be there.
+fn read_if_there(file: &Path, bytes_max: u64) -> Result<Option<String>, Failure> {
+    match read_text(file, bytes_max) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Failure::of(Exit::BadInput, e).during(file.display())),
     }
 }
 

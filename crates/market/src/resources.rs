@@ -89,6 +89,27 @@ impl Resources {
             })
     }
 
+    /// Whether all of it is enough for `need` so many times over.
+    pub fn holds(&self, need: &Resources, times: u32) -> bool {
+        need.times(times).is_some_and(|all| self.shortage(&all).is_none())
+    }
+
+    /// So many times as much of everything that is used up; a GPU's memory comes with each GPU.
+    fn times(&self, times: u32) -> Option<Resources> {
+        let all = |count: u64| count.checked_mul(times.into());
+        let gpus = match &self.gpus {
+            Some(gpus) => Some(Gpus { count: gpus.count.checked_mul(times)?, ..gpus.clone() }),
+            None => None,
+        };
+        Some(Resources {
+            cpu_milli: all(self.cpu_milli)?,
+            memory_mib: all(self.memory_mib)?,
+            disk_mib: all(self.disk_mib)?,
+            upload_mbps: all(self.upload_mbps)?,
+            gpus,
+        })
+    }
+
     /// `self − used`, or `None` when there is less than that.
     pub fn minus(&self, used: &Resources) -> Option<Resources> {
         let gpus = match (&self.gpus, &used.gpus) {
@@ -161,6 +182,23 @@ mod tests {
         let left = machine().minus(&need).unwrap();
         assert_eq!(left.gpus.as_ref().unwrap().count, 1);
         assert_eq!(left.plus(&need), machine());
+    }
+
+    #[test]
+    fn a_machine_holds_a_need_as_often_as_it_can_be_taken_away() {
+        let gpus = Some(Gpus { count: 1, memory_mib: 20_000, ..machine().gpus.unwrap() });
+        for need in [
+            Resources { cpu_milli: 3_000, ..Resources::default() },
+            Resources { upload_mbps: 25, gpus, ..Resources::default() },
+            machine(),
+        ] {
+            let mut left = Some(machine());
+            for times in 1..=4 {
+                left = left.filter(|left| left.shortage(&need).is_none()).and_then(|left| left.minus(&need));
+                assert_eq!(machine().holds(&need, times), left.is_some(), "{need:?} {times} times");
+            }
+        }
+        assert!(!machine().holds(&machine(), u32::MAX), "the product is larger than any count");
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub struct VenueInfo {
     pub liabilities_msat: Msat,
     /// …and what its Lightning node holds: never less, or the market stops taking work.
     pub node_balance_msat: Msat,
+    /// Whether the node holds what is owed, as far as the market has looked. While it does not, no money and no orders are taken.
+    pub is_solvent: bool,
     /// The operator's money: what backs the market's own audit links.
     pub operator_msat: Msat,
     /// What it owes for links that it withheld and could not pay for; while that is anything, it takes no verified jobs.
@@ -513,7 +515,9 @@ pub struct BoardJob {
     pub job: JobId,
     /// For people.
     pub name: String,
-    /// Its buyer's label.
+    /// Its buyer.
+    pub buyer: PartyId,
+    /// The buyer's label.
     pub buyer_label: String,
     /// How many tasks it has.
     pub tasks: u32,
@@ -545,9 +549,13 @@ pub struct Quote {
     pub offers: Vec<OfferView>,
     /// Live offers that match.
     pub matching: u32,
-    /// What a task costs at the best offers' prices without replicas, where that can be said beforehand.
+    /// What the dearest of these offers asks for a task, where that can be said beforehand.
+    pub asked_msat: Option<Msat>,
+    /// What a task of its costs, without replicas. In an auction at second price that is more than it asks: the first losing
+    /// price, and the ceiling where nobody loses.
     pub task_msat: Option<Msat>,
-    /// What the job would cost at these prices when nothing goes wrong, expected replicas and audits included.
+    /// What the job would cost if every task cost that and nothing went wrong, expected replicas and audits included.
+    /// Machines may bid other prices than their offers ask.
     pub expected_msat: Option<Msat>,
     /// What it can cost at most: the budget.
     pub at_most_msat: Msat,

@@ -7,5 +7,6 @@ pub mod config_file;
 mod durable_file;
 pub mod http;
 pub mod journal;
+pub mod payout;
 pub mod provider;
 pub mod venue;

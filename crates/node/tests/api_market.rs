@@ -4,16 +4,28 @@
 
 mod support;
 
-use market::{command::Command, event::Event, job::Verification, key::SecretKey, reply::Reply, units::Msat};
+use market::{
+    command::Command,
+    event::Event,
+    job::Verification,
+    key::SecretKey,
+    order::{AuctionPrice, OrderKind, OrderTerms},
+    reply::Reply,
+    units::Msat,
+};
 use node::{
-    api::KeyView,
+    api::{KeyView, QuoteRequest},
     buyer::PreparedJob,
     client::ClientError,
     http::{MarketConfig, Payments, serve},
 };
 use pay::{InvoiceRequest, LightningNode, PayRequest, dev::DevNetwork};
 use std::{sync::Arc, time::Duration};
-use support::{OpenMarket, event, fund, invoice, job, order, party, received};
+use support::{
+    OpenMarket, event, fund, invoice, job,
+    machine::{certify, policy},
+    order, party, received,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_is_accepted_once_and_survives_a_restart() {
@@ -89,7 +101,7 @@ async fn a_market_that_holds_less_than_it_owes_takes_no_money_and_no_work() {
     assert_eq!(more.code(), Some("insolvent"), "{more}");
     let PreparedJob { terms, spec, .. } = job(&open.path(""), 1, Verification::None);
     let place = Command::PlaceOrder { terms: Box::new(terms), job: Box::new(spec), audit_anchor: None };
-    let work = market.submit(&alice, place).await.unwrap_err();
+    let work = market.submit(&alice, place.clone()).await.unwrap_err();
     assert_eq!(work.code(), Some("insolvent"), "{work}");
     assert!(work.to_string().contains("holds less than the market owes"), "{work}");
     // Whoever can still be paid may go.
@@ -97,6 +109,74 @@ async fn a_market_that_holds_less_than_it_owes_takes_no_money_and_no_work() {
     assert!(bond.is_ok(), "{bond:?}");
     let health = reqwest::get(format!("{}/healthz", open.running.address())).await.unwrap();
     assert_eq!(health.status().as_u16(), 503);
+    assert!(!market.info().await.unwrap().is_solvent);
+
+    // He puts it back; the next thing that is paid shows it.
+    network.issue(&node, Msat(60_000_000)).unwrap();
+    let request =
+        InvoiceRequest { amount: Msat(2_000_000), description: String::new(), expires_in_ms: 60_000 };
+    let out = world.create_invoice(request).await.unwrap();
+    let command = Command::Withdraw {
+        bolt11: out.bolt11,
+        payment_hash: out.payment_hash,
+        amount_msat: Msat(2_000_000),
+        max_fee_msat: Msat(100_000),
+    };
+    market.submit(&alice, command).await.unwrap();
+    event(&market, &alice, |event| matches!(event, Event::WithdrawalSent { .. }).then_some(())).await;
+    assert!(market.info().await.unwrap().is_solvent);
+    let again = market.submit(&alice, place).await.unwrap_err();
+    assert_eq!(again.code(), Some("input_missing"), "orders are looked at again: {again}");
+    open.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_holds_more_at_a_market_than_its_operator_wants_to_answer_for() {
+    let open = OpenMarket::with(|config| config.max_balance = Some(Msat(10_000_000))).await;
+    let market = &open.market;
+    assert_eq!(market.info().await.unwrap().balance_cap_msat, Msat(10_000_000));
+    let alice = party(market, 1).await;
+    fund(market, &alice, Msat(6_000_000)).await;
+    // The bond counts, and so does what is asked for and not paid yet.
+    market.submit(&alice, Command::LockBond { amount_msat: Msat(5_000_000) }).await.unwrap();
+    invoice(market, &alice, Msat(1_000_000)).await;
+    let refused = market.submit(&alice, Command::TopUp { amount_msat: Msat(3_001_000) }).await.unwrap_err();
+    assert_eq!(refused.code(), Some("balance_cap"));
+    assert!(refused.to_string().contains("Top up at most 3000 sat, or withdraw first"), "{refused}");
+    assert!(market.submit(&alice, Command::TopUp { amount_msat: Msat(3_000_000) }).await.is_ok());
+    let other = party(market, 2).await;
+    assert!(market.submit(&other, Command::TopUp { amount_msat: Msat(10_000_000) }).await.is_ok());
+    open.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quote_says_what_winners_are_paid_and_not_what_they_ask() {
+    let open = OpenMarket::new().await;
+    let market = &open.market;
+    for (seed, msat) in [(1, 1_000), (2, 2_000), (3, 5_000)] {
+        let owner = party(market, seed).await;
+        let (machine, _) = certify(market, &owner, seed + 100, 1).await;
+        let terms = Box::new(policy(msat).offers.remove(0));
+        market.submit(&owner, Command::PostOffer { machine, terms }).await.unwrap();
+    }
+    let PreparedJob { spec, terms, .. } = job(&open.path(""), 4, Verification::None);
+    let budget = terms.budget_msat;
+    let quote = async |kind, slots| {
+        let terms = OrderTerms { kind, slots, ..terms.clone() };
+        let quote = market.quote(&QuoteRequest { terms, job: spec.clone() }).await.unwrap();
+        assert_eq!((quote.matching, quote.at_most_msat), (3, budget));
+        (quote.offers.len(), [quote.asked_msat, quote.task_msat, quote.expected_msat].map(Option::unwrap))
+    };
+    let auction = |price| OrderKind::Auction { price, window_ms: 1, reveal_ms: 1 };
+    let amounts = |asked, task| [asked, task, 4 * task].map(Msat);
+    assert_eq!(quote(OrderKind::Ask, 2).await, (2, amounts(2_000, 2_000)));
+    assert_eq!(quote(auction(AuctionPrice::First), 2).await, (2, amounts(2_000, 2_000)));
+    assert_eq!(
+        quote(auction(AuctionPrice::Second), 2).await,
+        (2, amounts(2_000, 5_000)),
+        "the first that loses"
+    );
+    assert_eq!(quote(auction(AuctionPrice::Second), 3).await, (3, amounts(5_000, 10_000)), "nobody loses");
     open.close().await;
 }
 

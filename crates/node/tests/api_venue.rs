@@ -60,7 +60,7 @@ fn chores<J: Journal>(venue: &mut Venue<J>, now: TimeMs) -> Vec<Command> {
 
 fn in_memory(disk: &SimulatedDisk, now: TimeMs) -> Venue<MemoryJournal> {
     let secret = SecretKey::from_bytes(VENUE);
-    let settings = Settings { lost_after_ms: 1_000, recent_events: 100 };
+    let settings = Settings { lost_after_ms: 1_000, recent_events: 100, ..Settings::default() };
     let (journal, _) = MemoryJournal::open(disk, secret.public(), Options::default()).unwrap();
     Venue::open(journal, secret, settings, None, now, NoArchive).unwrap().0
 }

@@ -24,7 +24,7 @@ async fn whoever_follows_a_job_is_told_once_that_the_market_is_away_and_once_tha
         let news = |news| match news {
             News::Away(why) => said.send(Some(why)).unwrap(),
             News::Back => said.send(None).unwrap(),
-            News::Event(_) | News::Progress(_) | News::Output { .. } => {}
+            News::Event(_) | News::Progress(_) | News::Output { .. } | News::Retry { .. } => {}
         };
         buyer.follow(id, None, news).await
     });
@@ -64,6 +64,26 @@ async fn following_ends_with_the_reason_when_it_is_of_no_use() {
     let away =
         Buyer::new(market, known, &records).unwrap().follow(JobId(77), None, |_| {}).await.unwrap_err();
     assert!(matches!(away, BuyError::Market(ClientError::Unreachable { .. })), "{away}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_whose_record_is_torn_stops_no_other_from_being_found() {
+    let open = OpenMarket::new().await;
+    let (buyer, secret, id) = order(&open, &job(&open.path(""), 3, Verification::None)).await;
+    // The order as it was before its answer came, and one that a crash tore.
+    let records = open.path("records");
+    let record = std::fs::read(records.join(format!("{id}.json"))).unwrap();
+    std::fs::write(records.join("order-answered.json"), &record[..record.len() / 2]).unwrap();
+    let draft = serde_json::from_slice::<serde_json::Value>(&record).unwrap()["order"].clone();
+    let order: market::statement::Statement = serde_json::from_value(draft).unwrap();
+    let name = format!("order-{}.json", order.digest());
+    std::fs::write(records.join(name), &record).unwrap();
+    let found = buyer.recover().await.unwrap();
+    assert_eq!(found.placed.iter().map(|placed| placed.job).collect::<Vec<_>>(), [id]);
+    assert_eq!(found.unreadable.len(), 1);
+    assert!(found.unreadable[0].to_string().contains("order-answered.json"), "{:?}", found.unreadable);
+    open.market.submit(&secret, Command::CancelJob { job: id }).await.unwrap();
+    open.close().await;
 }
 
 /// Two markets under one key, with the same beginning.

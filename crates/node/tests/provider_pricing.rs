@@ -13,7 +13,12 @@ use market::{
 };
 use node::{
     api::OfferView,
-    provider::{Decline, config::ProvideConfig, hardware::Hardware, pricing::Pricing},
+    provider::{
+        Decline,
+        config::{ConfigError, ProvideConfig},
+        hardware::Hardware,
+        pricing::Pricing,
+    },
 };
 use proptest::prelude::*;
 
@@ -78,6 +83,31 @@ fn monday(hour: i8) -> DateTime {
 fn rates(pricing: &Pricing, at: DateTime, others: &[OfferView], idle_hours: u64) -> Vec<Rate> {
     let priced = pricing.at(at, Some(PartyId(1)), others, idle_hours).unwrap();
     priced.policy.offers.iter().map(|offer| offer.rate).collect()
+}
+
+#[test]
+fn a_machine_does_not_sell_more_than_it_has() {
+    let config = |text: &str| ProvideConfig::parse(text).unwrap();
+    let sold = config("").capacity(&hardware()).unwrap();
+    assert_eq!((sold.cpu_milli, sold.memory_mib), (4_000, 6_000));
+    for text in ["max_cpus = 5", "max_memory = \"9GiB\"", "max_disk = \"2GiB\""] {
+        assert!(matches!(config(text).capacity(&hardware()), Err(ConfigError::TooMuch { .. })), "{text}");
+    }
+}
+
+#[test]
+fn each_price_is_an_offer_and_no_price_is_an_error() {
+    let config = ProvideConfig::parse("price_per_task = \"1 sat\"\nprice_per_hour = \"40 sat\"").unwrap();
+    let capacity = config.capacity(&hardware()).unwrap();
+    let rates = config.rates().unwrap();
+    let policy = config.policy(&rates, &hardware(), &capacity, Isolation::Wasm, 1).unwrap();
+    let rates: Vec<Rate> = policy.offers.iter().map(|offer| offer.rate).collect();
+    assert_eq!(rates, [Rate::per_task(Msat(1_000)), Rate::per_hour(Msat(40_000))]);
+    assert!(matches!(ProvideConfig::default().rates(), Err(ConfigError::NoPrice)));
+    let both = ProvideConfig::parse("price = \"auto\"\nprice_per_hour = \"40 sat\"").unwrap();
+    assert!(matches!(both.rates(), Err(ConfigError::TwoPrices)));
+    let tasks_too = ProvideConfig::parse("price = \"auto\"\nprice_per_task = \"40 sat\"").unwrap();
+    assert_eq!(tasks_too.rates().unwrap(), [Rate::per_task(Msat(40_000))]);
 }
 
 #[test]

@@ -6,14 +6,13 @@ mod support;
 
 use econ::catalogue::Catalogue;
 use market::{
-    command::{CERTIFICATE_DOMAIN, Command, certificate_message},
+    command::Command,
     event::{Event, JobOutcome, RejectReason, Verdict},
     id::PartyId,
     job::Verification,
     key::SecretKey,
     lease::CloseReason,
     offer::OfferRole,
-    reply::Reply,
     units::{Msat, PPM},
     verify::{Deterrence, Stakes},
 };
@@ -26,7 +25,7 @@ use node::{
     },
 };
 use std::{sync::Arc, time::Duration};
-use support::{OpenMarket, event, fund, job, order, party, resources, until};
+use support::{OpenMarket, event, fund, job, machine::certify, order, party, until};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -54,16 +53,7 @@ impl Agent {
             fund(market, &party, BOND).await;
             market.submit(&party, Command::LockBond { amount_msat: BOND }).await.unwrap();
         }
-        let secret = SecretKey::from_bytes([seed + 100; 32]);
-        let consent = secret.sign(CERTIFICATE_DOMAIN, &certificate_message(&market.venue(), &party.public()));
-        let command = Command::CertifyMachine {
-            machine_key: secret.public(),
-            consent,
-            label: format!("machine {seed}"),
-            capacity: resources(1),
-        };
-        let certified = market.submit(&party, command).await.unwrap();
-        assert!(matches!(certified.reply, Reply::Machine(_)));
+        let (_, secret) = certify(market, &party, seed + 100, 1).await;
         let id = market.account(&party).await.unwrap().party;
         let state = tempfile::tempdir().unwrap();
         let provider = Provider {
@@ -187,6 +177,57 @@ async fn validators_over_http_convict_a_liar_and_are_paid_from_the_verification_
     assert_eq!(left, Msat(job.terms.budget_msat.0 - 2 * AUDIT_PRICE.0 + AUDIT_PRICE.0));
 
     for agent in validators.into_iter().chain([liar]) {
+        agent.stop().await;
+    }
+    open.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_venue_that_withholds_its_link_is_charged_owes_and_takes_no_verified_job_until_it_is_paid() {
+    let open = OpenMarket::with(|config| config.withholds_links = true).await;
+    let market = open.market.clone();
+    let worker = Agent::start(&market, 2, OfferRole::Work, None).await;
+    let validator = Agent::start(&market, 3, OfferRole::Audit, None).await;
+    let stand = async || market.offers(&Default::default()).await.unwrap().len();
+    until(&market, async || (stand().await == 2).then_some(())).await;
+
+    let job = job(&open.path(""), 1, Verification::Audit { floor_ppm: FLOOR_PPM });
+    let (buyer, secret, id) = order(&open, &job).await;
+    // Half a minute passes before the market may go on without the link.
+    let outcome = tokio::time::timeout(Duration::from_secs(150), buyer.follow(id, None, |_| {})).await;
+    assert_eq!(outcome.unwrap().unwrap(), JobOutcome::Completed);
+    let seeded = event(&market, &secret, |event| match event {
+        Event::RoundSeeded { buyer_withheld, venue_withheld, .. } => Some((buyer_withheld, venue_withheld)),
+        _ => None,
+    });
+    assert_eq!(seeded.await, (false, true));
+    let charged = event(&market, &secret, |event| match event {
+        Event::VenueCharged { amount_msat, .. } => Some(amount_msat),
+        _ => None,
+    });
+    assert_eq!(charged.await, Msat(10_000), "a replica at the ceiling");
+
+    // A market without income pays out of what the job itself brought it, and owes the rest.
+    let metric = async |name: &str| {
+        let url = format!("{}/metrics", open.running.address());
+        let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+        let line = text.lines().find(|line| line.starts_with(&format!("grist_{name} "))).unwrap();
+        Msat(line.rsplit(' ').next().unwrap().parse().unwrap())
+    };
+    let owes = market.info().await.unwrap().owes_msat;
+    assert!(owes > Msat::ZERO && owes < Msat(10_000), "{owes}");
+    assert_eq!((metric("owes_msat").await, metric("operator_msat").await), (owes, Msat::ZERO));
+    let paid = market.job(&secret, id).await.unwrap().venue_paid_msat;
+    assert_eq!(metric("withheld_paid_msat").await, paid);
+    fund(&market, &secret, Msat(1_000_000)).await;
+    let refused = buyer.place(&job).await.unwrap_err();
+    assert!(refused.to_string().contains("owes"), "{refused}");
+
+    market.submit(&secret, Command::FundVenue { amount_msat: owes }).await.unwrap();
+    assert_eq!(metric("owes_msat").await, Msat::ZERO);
+    let placed = buyer.place(&job).await.unwrap();
+    market.submit(&secret, Command::CancelJob { job: placed.job }).await.unwrap();
+    for agent in [worker, validator] {
         agent.stop().await;
     }
     open.close().await;

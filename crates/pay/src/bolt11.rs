@@ -14,6 +14,9 @@ use std::time::Duration;
 /// One block of the bitcoin chain takes about ten minutes.
 const BLOCK_MS: u64 = 600_000;
 
+/// The longest description that an invoice holds; of a longer one it holds the digest.
+const DESCRIPTION_MAX_BYTES: usize = 639;
+
 /// What an invoice says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bolt11 {
@@ -23,6 +26,8 @@ pub struct Bolt11 {
     pub amount: Option<Msat>,
     /// What for; empty where the invoice has only a digest of it.
     pub description: String,
+    /// The SHA-256 of a longer description, where the invoice has no other.
+    pub description_hash: Option<[u8; 32]>,
     /// When it can no longer be paid.
     pub expires_at: TimeMs,
     /// The payee's public key, in hex.
@@ -31,6 +36,13 @@ pub struct Bolt11 {
     pub network: Network,
     /// How many blocks before its end its payment has to arrive at the payee, at least: as long can the payee hold it.
     pub final_blocks: u64,
+}
+
+impl Bolt11 {
+    /// Whether it commits to this text by its digest, as LUD-06 demands of invoices that an address gives.
+    pub fn describes(&self, text: &str) -> bool {
+        self.description_hash == Some(sha256::Hash::hash(text.as_bytes()).to_byte_array())
+    }
 }
 
 /// A text that is not an invoice.
@@ -52,6 +64,10 @@ pub fn decode(bolt11: &str) -> Result<Bolt11, BadInvoice> {
         description: match invoice.description() {
             lightning_invoice::Bolt11InvoiceDescriptionRef::Direct(text) => text.to_string(),
             lightning_invoice::Bolt11InvoiceDescriptionRef::Hash(_) => String::new(),
+        },
+        description_hash: match invoice.description() {
+            lightning_invoice::Bolt11InvoiceDescriptionRef::Direct(_) => None,
+            lightning_invoice::Bolt11InvoiceDescriptionRef::Hash(hash) => Some(hash.0.to_byte_array()),
         },
         expires_at: TimeMs(u64::try_from(expires_after.as_millis()).unwrap_or(u64::MAX)),
         payee: invoice.get_payee_pub_key().to_string(),
@@ -82,8 +98,13 @@ pub(crate) fn encode(key: &SecretKey, terms: &Terms<'_>) -> Result<(String, Time
     let payment_hash =
         sha256::Hash::from_slice(&terms.payment_hash.0).map_err(|error| BadInvoice(error.to_string()))?;
     let (now_s, expiry_s) = (terms.now.0 / 1_000, terms.expires_in_ms.div_ceil(1_000));
-    let invoice = InvoiceBuilder::new(Currency::Regtest)
-        .description(terms.description.to_owned())
+    let invoice = InvoiceBuilder::new(Currency::Regtest);
+    let invoice = if terms.description.len() <= DESCRIPTION_MAX_BYTES {
+        invoice.description(terms.description.to_owned())
+    } else {
+        invoice.description_hash(sha256::Hash::hash(terms.description.as_bytes()))
+    };
+    let invoice = invoice
         .payment_hash(payment_hash)
         .payment_secret(PaymentSecret(terms.payment_secret))
         .duration_since_epoch(Duration::from_secs(now_s))
@@ -123,6 +144,26 @@ mod tests {
         assert_eq!((read.network, read.final_blocks), (Network::Regtest, 18));
         let key = SecretKey::from_slice(&[7; 32]).unwrap().public_key(SECP256K1);
         assert_eq!(read.payee, key.to_string());
+    }
+
+    #[test]
+    fn a_long_description_is_committed_to_by_its_digest() {
+        let text = "a turntable ".repeat(60);
+        let terms = Terms {
+            payment_hash: PaymentHash([3; 32]),
+            payment_secret: [4; 32],
+            amount: Msat(1_000),
+            description: &text,
+            now: TimeMs(1_750_000_000_000),
+            expires_in_ms: 60_000,
+            hold_ms: 0,
+        };
+        let (invoice, _) = encode(&SecretKey::from_slice(&[7; 32]).unwrap(), &terms).unwrap();
+        let read = decode(&invoice).unwrap();
+        assert!(read.describes(&text) && read.description.is_empty());
+        assert!(!read.describes(&text[1..]), "another text");
+        let (short, _) = encoded(1_000, TimeMs(1_750_000_000_000));
+        assert!(!decode(&short).unwrap().describes("two frames"), "LUD-06 asks for the digest");
     }
 
     #[test]

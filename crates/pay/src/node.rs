@@ -110,7 +110,7 @@ impl fmt::Display for NodeInfo {
 pub struct InvoiceRequest {
     /// How much, more than nothing.
     pub amount: Msat,
-    /// What for; the payer sees it. At most 639 bytes.
+    /// What for; the payer sees it. Of more than 639 bytes an invoice holds the digest alone; not every node makes such invoices.
     pub description: String,
     /// How long it can be paid, in milliseconds; invoices count whole seconds, rounded up.
     pub expires_in_ms: u64,

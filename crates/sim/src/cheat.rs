@@ -41,6 +41,8 @@ pub enum Cheat {
     ColludingValidator,
     /// Three parties of the operator, undeclared, that lie alike.
     OperatorSybils,
+    /// An operator that keeps the venue's audit links to itself.
+    VenueWithholdsLinks,
 }
 
 /// Whose cheat it is.
@@ -58,7 +60,7 @@ pub enum Side {
 
 impl Cheat {
     /// All of them.
-    pub const ALL: [Cheat; 18] = [
+    pub const ALL: [Cheat; 19] = [
         Cheat::AlwaysWrong,
         Cheat::SometimesWrong,
         Cheat::CopiesSeals,
@@ -77,6 +79,7 @@ impl Cheat {
         Cheat::LazyValidator,
         Cheat::ColludingValidator,
         Cheat::OperatorSybils,
+        Cheat::VenueWithholdsLinks,
     ];
 
     /// Whose cheat it is.
@@ -98,7 +101,7 @@ impl Cheat {
             | Cheat::WithholdsLinks
             | Cheat::FalseLinks => Side::Buyer,
             Cheat::LazyValidator | Cheat::ColludingValidator => Side::Validator,
-            Cheat::OperatorSybils => Side::Operator,
+            Cheat::OperatorSybils | Cheat::VenueWithholdsLinks => Side::Operator,
         }
     }
 
@@ -122,7 +125,8 @@ impl Cheat {
             | Cheat::Replays
             | Cheat::GriefingCancel
             | Cheat::WithholdsLinks
-            | Cheat::FalseLinks => 0,
+            | Cheat::FalseLinks
+            | Cheat::VenueWithholdsLinks => 0,
         }
     }
 
@@ -147,6 +151,7 @@ impl Cheat {
             Cheat::LazyValidator => "lazy validator",
             Cheat::ColludingValidator => "colluding validator",
             Cheat::OperatorSybils => "operator's sybils",
+            Cheat::VenueWithholdsLinks => "venue withholds links",
         }
     }
 }

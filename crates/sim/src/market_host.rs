@@ -41,7 +41,8 @@ use std::{
 /// Small files, so that a short history already has many.
 pub(crate) const JOURNAL: Options = Options { segment_bytes: 1 << 19, extent_bytes: 1 << 16 };
 /// Every event is kept, so that a recovered market can be compared with what it said before.
-pub(crate) const SETTINGS: Settings = Settings { lost_after_ms: 15_000, recent_events: usize::MAX };
+pub(crate) const SETTINGS: Settings =
+    Settings { lost_after_ms: 15_000, recent_events: usize::MAX, withholds_links: false };
 /// How often outstanding payments are looked at, in milliseconds.
 const PAYMENTS_MS: u64 = 2_000;
 /// A market that does not start so often in a row, on a sound disk, never will.
@@ -76,6 +77,7 @@ pub(crate) struct MarketHost {
     pub(crate) node: DevNode,
     /// Statements taken in, by anybody.
     pub(crate) admitted: u64,
+    settings: Settings,
     life: u32,
     inbox: Vec<(Ticket, Rc<Request>)>,
     own: Vec<CheckedStatement>,
@@ -92,8 +94,9 @@ pub(crate) struct MarketHost {
 
 impl MarketHost {
     /// A market that is switched off.
-    pub(crate) fn new(secret: SecretKey, node: DevNode) -> MarketHost {
+    pub(crate) fn new(secret: SecretKey, node: DevNode, withholds_links: bool) -> MarketHost {
         MarketHost {
+            settings: Settings { withholds_links, ..SETTINGS },
             disk: SimulatedDisk::new(),
             snapshots: SimulatedDisk::new(),
             secret,
@@ -138,7 +141,7 @@ impl MarketHost {
             stage.count("torn tail cut");
         }
         let snapshot = self.newest_snapshot(stage);
-        match Venue::open(journal, self.secret.clone(), SETTINGS, snapshot, stage.now, NoArchive) {
+        match Venue::open(journal, self.secret.clone(), self.settings, snapshot, stage.now, NoArchive) {
             Ok((venue, report)) => {
                 if report.snapshot.is_some() {
                     stage.note("market started from a snapshot");

@@ -55,6 +55,8 @@ pub struct Plan {
     pub chaos_ms: u64,
     /// The version of the rules that the venue switches to, and when, if it does.
     pub rules: Option<(u64, u32)>,
+    /// Whether the venue keeps its audit links to itself: the operator's part of the measured cheat.
+    pub withholds_links: bool,
     /// How often the market makes a snapshot, if it does.
     pub snapshots_every_ms: Option<u64>,
     /// Everybody.
@@ -237,7 +239,8 @@ impl Plan {
         Plan {
             seed,
             chaos_ms: size.chaos_ms,
-            rules: rules(rng, size),
+            rules: rules(rng, size, focus),
+            withholds_links: focus == Cheat::VenueWithholdsLinks,
             snapshots_every_ms: rng.happens(600_000).then(|| rng.between(10_000, 90_000)),
             parties,
             faults,
@@ -249,7 +252,7 @@ impl Plan {
 
     /// The same world with the measured cheat played honestly.
     pub fn honest(&self) -> Plan {
-        let mut plan = self.clone();
+        let mut plan = Plan { withholds_links: false, ..self.clone() };
         for party in plan.parties.iter_mut().filter(|party| party.is_focus) {
             party.cheat = None;
         }
@@ -328,7 +331,13 @@ fn verification(rng: &mut Rng, focus: Cheat) -> Verification {
     let replicas = |k, n| Verification::Replicas { k, n, named: Vec::new() };
     match (focus, rng.between(0, 20)) {
         // These cheats are about audits, or about three that have to agree.
-        (Cheat::WithholdsLinks | Cheat::FalseLinks | Cheat::ColludingValidator, _) => audit,
+        (
+            Cheat::WithholdsLinks
+            | Cheat::FalseLinks
+            | Cheat::ColludingValidator
+            | Cheat::VenueWithholdsLinks,
+            _,
+        ) => audit,
         (Cheat::SybilPair, _) => replicas(3, 6),
         (_, 0..7) => replicas(2, 4),
         (_, 7..11) => replicas(3, 6),
@@ -349,6 +358,8 @@ fn add_cast(rng: &mut Rng, parties: &mut Vec<PartyPlan>, focus: Cheat) {
             parties.extend([together(cheap(rng)), together(cheap(rng))]);
         }
         Side::Provider => parties.push(cheap(rng)),
+        // The venue itself plays it.
+        Side::Operator if focus == Cheat::VenueWithholdsLinks => {}
         Side::Operator => parties.extend([together(cheap(rng)), together(cheap(rng)), together(cheap(rng))]),
         Side::Validator => {
             if let Some(validator) = parties.iter_mut().find(|party| matches!(party.role, Role::Validator(_)))
@@ -383,8 +394,15 @@ fn add_cast(rng: &mut Rng, parties: &mut Vec<PartyPlan>, focus: Cheat) {
     }
 }
 
-/// Most markets switch at once, as new ones do, the others while everything goes on.
-fn rules(rng: &mut Rng, size: &Size) -> Option<(u64, u32)> {
+/// Most markets switch at once, as new ones do, the others while everything goes on. Whether the venue pays for links that it
+/// withholds is asked of rules that say so, from the start.
+fn rules(rng: &mut Rng, size: &Size, focus: Cheat) -> Option<(u64, u32)> {
+    if focus == Cheat::VenueWithholdsLinks {
+        let paying: Vec<u32> =
+            Rules::ALL.iter().filter(|rules| rules.venue_pays_withheld).map(|rules| rules.version).collect();
+        let version = paying.get(rng.between(0, paying.len() as u64) as usize)?;
+        return Some((0, *version));
+    }
     let newer = Rules::ALL.len() as u64 - 1;
     let at_ms = if rng.happens(700_000) { 0 } else { rng.between(10_000, size.chaos_ms) };
     let version = Rules::FIRST.version + 1 + rng.between(0, newer) as u32;

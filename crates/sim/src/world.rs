@@ -1,7 +1,7 @@
 //! A world: the market, its machines and parties, and the loop that runs them.
 
 use crate::{
-    cheat::Side,
+    cheat::{Cheat, Side},
     checker::{Checker, Sabotage, WrongResults},
     hold_watch::{HoldTally, NODE_MONEY},
     machine::{Machine, Parts, Spied},
@@ -122,7 +122,11 @@ impl<'a> World<'a> {
         let clock = Arc::new(AtomicU64::new(EPOCH.0));
         let reads = clock.clone();
         let network = DevNetwork::new(keys.bytes(), move || TimeMs(reads.load(Ordering::Relaxed)));
-        let market = MarketHost::new(SecretKey::from_bytes(keys.bytes()), network.node("market"));
+        let market = MarketHost::new(
+            SecretKey::from_bytes(keys.bytes()),
+            network.node("market"),
+            plan.withholds_links,
+        );
         let mut world = World {
             plan,
             stage: Stage::new(plan),
@@ -517,6 +521,11 @@ impl<'a> World<'a> {
     /// What the measured actor gained.
     fn focus_gain(&self, floor: &node::venue::Floor) -> i64 {
         let mut gain = 0;
+        if self.plan.focus == Cheat::VenueWithholdsLinks {
+            // What the operator owes it pays sooner or later; until then it takes no verified job.
+            let state = floor.state();
+            gain += state.ledger.available(Account::Fees).0 as i64 - state.venue_owes().0 as i64;
+        }
         for party in self.parties.iter().filter(|party| party.plan.is_focus) {
             let Some(id) = party.id else { continue };
             let ledger = &floor.state().ledger;

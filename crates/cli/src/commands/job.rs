@@ -80,7 +80,7 @@ async fn list(session: &Session, output: &Output) -> Result<(), Failure> {
                 phase(job),
                 format!("{}/{}", job.tasks_done, job.spec.tasks),
                 job.tasks_failed.to_string(),
-                job.paid_msat.to_string(),
+                output.money(job.paid_msat),
                 text::time(job.placed_at_ms),
             ]
         });
@@ -94,7 +94,7 @@ async fn status(session: &Session, id: JobId, output: &Output) -> Result<(), Fai
     let tasks = session.market.tasks(&party.secret, id).await?;
     output.result(&json!({ "job": job, "tasks": tasks }), || {
         let refunded =
-            job.refunded_msat.map_or_else(|| "not settled yet".to_owned(), |amount| amount.to_string());
+            job.refunded_msat.map_or_else(|| "not settled yet".to_owned(), |amount| output.money(amount));
         let lines = facts([
             ("job", format!("{} ({})", job.job, job.spec.name)),
             ("phase", phase(&job)),
@@ -106,8 +106,8 @@ async fn status(session: &Session, id: JobId, output: &Output) -> Result<(), Fai
                 ),
             ),
             ("paid by", text::funding(job.terms.funding)),
-            ("locked", job.escrow_msat.to_string()),
-            ("paid", job.paid_msat.to_string()),
+            ("locked", output.money(job.escrow_msat)),
+            ("paid", output.money(job.paid_msat)),
             ("refunded", refunded),
         ]);
         let troubled: Vec<String> = tasks.iter().filter_map(trouble).collect();
@@ -115,7 +115,7 @@ async fn status(session: &Session, id: JobId, output: &Output) -> Result<(), Fai
             true => String::new(),
             false => format!("\n{}\n{}\n", output.tone(Tone::Bad, "tasks with trouble"), troubled.join("\n")),
         };
-        let (paid, leases) = (text::venue_paid(job.venue_paid_msat), leases_table(&job.leases));
+        let (paid, leases) = (text::venue_paid(job.venue_paid_msat), leases_table(&job.leases, output));
         let holds = holds(&job.holds);
         let needs = job.session_needs_msat.map(|amount| low(amount, output)).unwrap_or_default();
         format!("{lines}{needs}{paid}\n{leases}{holds}{}{troubled}", weakest(&job.leases))

@@ -5,7 +5,7 @@ use crate::{
     exit::{Exit, Failure},
     keys::{self, KeyError},
     output::{Output, table},
-    session::{Party, Session, default_label, strange},
+    session::{Party, Session, machine_label, strange},
     text,
 };
 use clap::{Args, Subcommand};
@@ -92,7 +92,7 @@ async fn add(args: &AddArgs, session: &Session, output: &Output) -> Result<(), F
     let party = session.party().await?;
     let label = match &args.label {
         Some(label) => label.clone(),
-        None => default_label().parse().map_err(|e| Failure::of(Exit::Usage, e))?,
+        None => machine_label().parse().map_err(|e| Failure::of(Exit::Usage, e))?,
     };
     let file = args.out.clone().unwrap_or_else(|| session.home.machine_key(&label));
     let capacity = args.capacity(&Hardware::find(&session.home.data("providers")));

@@ -3,7 +3,7 @@
 use crate::{
     args::Global,
     exit::{Exit, Failure},
-    home::Home,
+    home::{Home, read_named},
     output::{Output, Tone},
 };
 use clap::{Args, ValueEnum};
@@ -60,6 +60,9 @@ pub(crate) struct Options {
     /// What an hour of the live stream of offers costs [default: 0sat]
     #[arg(long, value_name = "AMOUNT")]
     price_offer_stream: Option<Money>,
+    /// The most to hold for one party, bond and open top-ups included [default: what the rules allow, 10 million sat]
+    #[arg(long, value_name = "AMOUNT")]
+    max_balance: Option<Money>,
     /// Declare a party to be the operator's own: it is never drawn to check results
     #[arg(long, value_name = "PARTY")]
     declare_own: Vec<PartyId>,
@@ -84,6 +87,7 @@ impl Options {
             tls_key: self.tls_key.or(file.tls_key),
             name: self.name.or(file.name),
             payments: self.payments.or(file.payments),
+            max_balance: self.max_balance.or(file.max_balance),
             claim_cost: self.claim_cost.or(file.claim_cost),
             price_blob_mib: self.price_blob_mib.or(file.price_blob_mib),
             price_offer_stream: self.price_offer_stream.or(file.price_offer_stream),
@@ -134,8 +138,7 @@ pub(crate) async fn run(args: MarketArgs, global: &Global, output: &Output) -> R
 }
 
 fn read(file: &std::path::Path) -> Result<Options, Failure> {
-    let text =
-        std::fs::read_to_string(file).map_err(|e| Failure::of(Exit::BadInput, e).during(file.display()))?;
+    let text = read_named(file, config_file::TEXT_BYTES_MAX)?;
     config_file::parse(&text).map_err(|e| Failure::of(Exit::BadInput, e).during(file.display()))
 }
 
@@ -143,6 +146,7 @@ fn config(options: &Options, data: PathBuf) -> Result<MarketConfig, Failure> {
     let mut config = MarketConfig::new(data);
     config.listen = options.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7070)));
     config.public_host = options.public_host.clone();
+    config.max_balance = options.max_balance.map(|money| money.0);
     if let Some(name) = &options.name {
         config.name.clone_from(name);
     }

@@ -172,7 +172,7 @@ async fn list(session: &Session, args: &ListArgs, output: &Output) -> Result<(),
     let party = if args.mine { Some(session.party().await?.id) } else { args.party };
     let query = OfferQuery { after: None, limit: Some(args.limit), machine: args.machine, party };
     let offers = session.market.offers(&query).await?;
-    output.result(&offers, || offers_table(&offers))
+    output.result(&offers, || offers_table(&offers, output))
 }
 
 /// Prints what there is and what changes, until the stream ends.
@@ -198,7 +198,7 @@ async fn follow(session: &Session, output: &Output) -> Result<(), Failure> {
 }
 
 /// Offers for people.
-pub(crate) fn offers_table(offers: &[OfferView]) -> String {
+pub(crate) fn offers_table(offers: &[OfferView], output: &Output) -> String {
     if offers.is_empty() {
         return "no standing offers".to_owned();
     }
@@ -214,12 +214,12 @@ pub(crate) fn offers_table(offers: &[OfferView]) -> String {
             vec![
                 offer.offer.to_string(),
                 offer.machine_label.clone(),
-                offer.party_label.clone(),
-                text::rate(&offer.terms.rate),
+                format!("{} ({})", offer.party_label, offer.party),
+                text::rate(&offer.terms.rate, output),
                 text::resources(&offer.free),
                 offer.terms.class.to_string(),
                 text::reputation(offer.reputation_ppm, offer.is_unvetted),
-                offer.bond_msat.to_string(),
+                output.money(offer.bond_msat),
                 state.to_owned(),
             ]
         }),
@@ -238,14 +238,14 @@ async fn show(session: &Session, id: OfferId, output: &Output) -> Result<(), Fai
             ("offer", offer.offer.to_string()),
             ("machine", format!("{} ({})", offer.machine, offer.machine_label)),
             ("party", format!("{} ({})", offer.party, offer.party_label)),
-            ("price", text::rate(&offer.terms.rate)),
+            ("price", text::rate(&offer.terms.rate, output)),
             ("a lease", text::resources(&offer.terms.resources)),
             ("free", text::resources(&offer.free)),
             ("isolation", text::word(&offer.terms.isolation)),
             ("region", offer.terms.region.to_string()),
             ("class", offer.terms.class.to_string()),
             ("reputation", text::reputation(offer.reputation_ppm, offer.is_unvetted)),
-            ("bond", offer.bond_msat.to_string()),
+            ("bond", output.money(offer.bond_msat)),
             ("live", if offer.is_live { "yes" } else { "no" }.to_owned()),
         ])
     })

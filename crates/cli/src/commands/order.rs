@@ -94,13 +94,13 @@ pub(crate) async fn lease(command: &LeaseCommand, global: &Global, output: &Outp
     match command {
         LeaseCommand::List => {
             let leases = own_leases(&session).await?;
-            output.result(&leases, || leases_table(&leases))
+            output.result(&leases, || leases_table(&leases, output))
         }
         LeaseCommand::Show { lease } => {
             let lease = session.market.lease(*lease).await?;
             let holds = holds_of(&session, &lease).await?;
             let shown = ShownLease { lease: &lease, holds: &holds };
-            output.result(&shown, || lease_facts(&lease) + &super::job::holds(&holds))
+            output.result(&shown, || lease_facts(&lease, output) + &super::job::holds(&holds))
         }
         LeaseCommand::Results(args) => results(&session, args, output).await,
         LeaseCommand::Logs(args) => logs(&session, args, output).await,
@@ -179,8 +179,8 @@ async fn list(session: &Session, output: &Output) -> Result<(), Failure> {
                 job.order.to_string(),
                 job.job.to_string(),
                 kind(&job.terms.kind),
-                text::rate(&job.terms.ceiling),
-                job.terms.budget_msat.to_string(),
+                text::rate(&job.terms.ceiling, output),
+                output.money(job.terms.budget_msat),
                 format!("{held}/{}", job.terms.slots),
                 job.phase.clone(),
             ]
@@ -197,15 +197,15 @@ async fn show(session: &Session, order: OrderId, output: &Output) -> Result<(), 
             ("order", job.order.to_string()),
             ("job", format!("{} ({})", job.job, job.spec.name)),
             ("kind", kind(&terms.kind)),
-            ("ceiling", text::rate(&terms.ceiling)),
-            ("budget", terms.budget_msat.to_string()),
+            ("ceiling", text::rate(&terms.ceiling, output)),
+            ("budget", output.money(terms.budget_msat)),
             ("paid by", text::funding(terms.funding)),
             ("a lease", text::resources(&needs.resources)),
             ("isolation", text::word(&needs.isolation)),
             ("region", text::any(needs.region.as_ref())),
             ("phase", job.phase.clone()),
         ]);
-        format!("{lines}\n{}", leases_table(&job.leases))
+        format!("{lines}\n{}", leases_table(&job.leases, output))
     })
 }
 
@@ -250,7 +250,7 @@ async fn own_leases(session: &Session) -> Result<Vec<LeaseView>, Failure> {
 }
 
 /// Leases for people.
-pub(crate) fn leases_table(leases: &[LeaseView]) -> String {
+pub(crate) fn leases_table(leases: &[LeaseView], output: &Output) -> String {
     if leases.is_empty() {
         return "no leases".to_owned();
     }
@@ -265,12 +265,12 @@ pub(crate) fn leases_table(leases: &[LeaseView]) -> String {
                 lease.job.to_string(),
                 lease.machine_label.clone(),
                 lease.party.to_string(),
-                text::rate(&lease.rate),
+                text::rate(&lease.rate, output),
                 phase(lease),
                 books.accepted.to_string(),
                 books.wrong.to_string(),
                 books.failed.to_string(),
-                books.paid_msat.to_string(),
+                output.money(books.paid_msat),
                 text::cheating(&lease.deterrence).to_owned(),
             ]
         }),
@@ -285,7 +285,7 @@ fn phase(lease: &LeaseView) -> String {
     }
 }
 
-fn lease_facts(lease: &LeaseView) -> String {
+fn lease_facts(lease: &LeaseView, output: &Output) -> String {
     let books = &lease.books;
     let lines = facts([
         ("lease", lease.lease.to_string()),
@@ -293,12 +293,12 @@ fn lease_facts(lease: &LeaseView) -> String {
         ("machine", format!("{} ({})", lease.machine, lease.machine_label)),
         ("party", lease.party.to_string()),
         ("class", lease.class.to_string()),
-        ("price", text::rate(&lease.rate)),
+        ("price", text::rate(&lease.rate, output)),
         ("phase", phase(lease)),
         ("usage", text::usage(lease.rate.unit, books.usage)),
-        ("paid", format!("{} (of it {} fee)", books.paid_msat, books.fee_msat)),
-        ("compensation", books.compensation_msat.to_string()),
-        ("clawed back", books.clawed_back_msat.to_string()),
+        ("paid", format!("{} (of it {} fee)", output.money(books.paid_msat), books.fee_msat)),
+        ("compensation", output.money(books.compensation_msat)),
+        ("clawed back", output.money(books.clawed_back_msat)),
         (
             "attempts",
             format!(

@@ -6,7 +6,7 @@ use crate::{
     home::Home,
     keys::{self, KeyError},
     output::{Output, Tone, facts, table},
-    session::{Session, address, default_label, no_party},
+    session::{Session, address, no_party, party_label},
     text,
 };
 use clap::{Args, Subcommand};
@@ -42,7 +42,7 @@ pub(crate) enum PartyCommand {
 /// How a party is called.
 #[derive(Debug, Args)]
 pub(crate) struct LabelArgs {
-    /// How the party is called, for people [default: this computer's name]
+    /// How the party is called, for people [default: the beginning of its key]
     #[arg(long, value_name = "NAME")]
     label: Option<String>,
 }
@@ -105,15 +105,20 @@ async fn new(args: &LabelArgs, global: &Global, output: &Output) -> Result<(), F
     })
 }
 
+/// What the party is to be called.
+fn label(args: &LabelArgs, secret: &SecretKey) -> String {
+    args.label.clone().unwrap_or_else(|| party_label(&secret.public()))
+}
+
 async fn registered(global: &Global, secret: &SecretKey, args: &LabelArgs) -> Result<PartyId, Failure> {
     let session = Session::open(global).await?;
-    session.register(secret, &args.label.clone().unwrap_or_else(default_label)).await
+    session.register(secret, &label(args, secret)).await
 }
 
 async fn register(args: &LabelArgs, global: &Global, output: &Output) -> Result<(), Failure> {
     let session = Session::open(global).await?;
     let secret = session.secret()?;
-    let id = session.register(&secret, &args.label.clone().unwrap_or_else(default_label)).await?;
+    let id = session.register(&secret, &label(args, &secret)).await?;
     output.result(&json!({ "party": id, "key": secret.public() }), || format!("registered as {id}"))
 }
 

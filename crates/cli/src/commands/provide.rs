@@ -10,7 +10,7 @@ use crate::{
     home::Home,
     lightning_node::{self, NodeArg},
     output::{Output, Tone},
-    session::{Session, default_label},
+    session::{Session, machine_label},
     text,
 };
 use clap::{Args, Subcommand};
@@ -90,7 +90,7 @@ pub(crate) async fn run(
         &Global { market: global.market.clone().or_else(|| config.market.clone()), ..global.clone() };
     let label = match args.label {
         Some(label) => label,
-        None => default_label().parse().map_err(|e| Failure::of(Exit::Usage, e))?,
+        None => machine_label().parse().map_err(|e| Failure::of(Exit::Usage, e))?,
     };
     let prepared = Prepared { config, label, machine_key: args.machine_key, lightning: args.lightning };
     match args.command {
@@ -148,7 +148,7 @@ async fn provide(prepared: Prepared, home: &Home, global: &Global, output: &Outp
     session.keep_head()?;
     let state_dir = state_folder(home, &session, &this.machine.to_string());
     let sandbox = Arc::new(sandbox(&state_dir)?);
-    let prices: Vec<String> = terms.iter().map(|offer| text::rate(&offer.rate)).collect();
+    let prices: Vec<String> = terms.iter().map(|offer| text::rate(&offer.rate, output)).collect();
     if config.price.is_some() && config.price_per_task.is_none() {
         output.warn("jobs that pay by the task find no offer here: name a --price-per-task as well; tasks that could cost more are declined");
     }

@@ -3,6 +3,7 @@
 use crate::{
     args::Global,
     exit::{Exit, Failure},
+    home::read_named,
     output::{Output, Tone, facts, table},
     session::Session,
     text,
@@ -20,6 +21,9 @@ use market::{
 use serde::Serialize;
 use serde_json::json;
 use std::path::{Path, PathBuf};
+
+/// The largest receipt that is read, in bytes: of a job of a million tasks.
+const RECEIPT_BYTES_MAX: u64 = 1 << 30;
 
 /// `grist receipt …`.
 #[derive(Debug, Subcommand)]
@@ -178,8 +182,7 @@ pub(crate) fn save(file: &Path, receipt: &Receipt) -> Result<(), Failure> {
 }
 
 fn read(file: &Path) -> Result<Receipt, Failure> {
-    let text = std::fs::read_to_string(file).map_err(|e| Failure::of(Exit::BadInput, e));
-    text.and_then(|text| parse(&text)).map_err(|e| e.during(file.display()))
+    parse(&read_named(file, RECEIPT_BYTES_MAX)?).map_err(|e| e.during(file.display()))
 }
 
 fn parse(text: &str) -> Result<Receipt, Failure> {
@@ -203,9 +206,9 @@ pub(crate) fn story(receipt: &Receipt, output: &Output) -> String {
         ("settled", format!("{}, journal position {}", text::time(body.settled_at_ms), body.position)),
         ("verified", how),
         ("paid by", text::funding(body.funding)),
-        ("locked", body.funded_msat.unwrap_or(body.budget_msat).to_string()),
-        ("paid", body.paid_msat.to_string()),
-        ("refunded", body.refunded_msat.to_string()),
+        ("locked", output.money(body.funded_msat.unwrap_or(body.budget_msat))),
+        ("paid", output.money(body.paid_msat)),
+        ("refunded", output.money(body.refunded_msat)),
     ]);
     let head = format!(
         "{head}{}\n{}\n",
@@ -218,11 +221,11 @@ pub(crate) fn story(receipt: &Receipt, output: &Output) -> String {
             lease.lease.to_string(),
             lease.party.to_string(),
             lease.class.to_string(),
-            text::rate(&lease.rate),
+            text::rate(&lease.rate, output),
             books.accepted.to_string(),
             books.wrong.to_string(),
-            Msat(books.paid_msat.0.saturating_add(books.compensation_msat.0)).to_string(),
-            books.fee_msat.to_string(),
+            output.money(Msat(books.paid_msat.0.saturating_add(books.compensation_msat.0))),
+            output.money(books.fee_msat),
             text::word(&lease.reason),
         ]
     });

@@ -103,20 +103,25 @@ pub(crate) async fn run(args: &RunArgs, global: &Global, output: &Output) -> Res
         let elsewhere = elsewhere(&job, &session.home.catalogue()?);
         let priced = PricedRun { quote: &quote, elsewhere: &elsewhere };
         return output.result(&priced, || {
-            told_quote(&job, &quote) + &paying::told(&job, from) + &told_elsewhere(&elsewhere)
+            told_quote(&job, &quote, output) + &paying::told(&job, from) + &told_elsewhere(&elsewhere)
         });
     }
-    output.note(&(told_quote(&job, &quote) + &paying::told(&job, from)));
+    output.note(&(told_quote(&job, &quote, output) + &paying::told(&job, from)));
     let party = session.party_or_new(output).await?;
     let buyer = from.given_to(buyer(&session, &party)?, &session).await?;
     if !args.yes && output.can_ask() {
-        let question = format!("Place it, and lock {} for it?", paying::locked_first(&job));
+        let question = format!("Place it, and lock {} for it?", output.money(paying::locked_first(&job)));
         if !output.confirm(&question)? {
             return Err(Failure::new(Exit::Usage, "nothing was placed and nothing was spent"));
         }
     }
     paying::afford(&session, &party, &buyer, from, &job, output).await?;
-    for earlier in buyer.recover().await.map_err(failed)? {
+    let recovered = buyer.recover().await.map_err(failed)?;
+    for error in recovered.unreadable {
+        output
+            .warn(&format!("an order of an earlier run may have been placed: {error}; see `grist job list`"));
+    }
+    for earlier in recovered.placed {
         output.warn(&format!(
             "an earlier order was placed after all: follow it with `grist job watch {}`",
             earlier.job
@@ -172,8 +177,7 @@ pub(crate) async fn results(session: &Session, args: &ResultsArgs, output: &Outp
 
 fn load(args: &RunArgs) -> Result<PreparedJob, JobFileError> {
     let path = &args.job;
-    let read = |source| JobFileError::Read { path: path.to_owned(), source };
-    let mut file = JobFile::parse(&std::fs::read_to_string(path).map_err(read)?)?;
+    let mut file = JobFile::read(path)?;
     file.max_price = args.max_price.unwrap_or(file.max_price);
     args.paying.over(&mut file);
     file.prepare(path.parent().unwrap_or(Path::new("")))
@@ -192,7 +196,7 @@ fn wrong_file(path: &Path, error: JobFileError) -> Failure {
 }
 
 /// The price before anything is spent.
-fn told_quote(job: &PreparedJob, quote: &Quote) -> String {
+fn told_quote(job: &PreparedJob, quote: &Quote, output: &Output) -> String {
     let (spec, terms) = (&job.spec, &job.terms);
     let verified = match &spec.verification {
         Verification::None => "not verified".to_owned(),
@@ -204,10 +208,24 @@ fn told_quote(job: &PreparedJob, quote: &Quote) -> String {
     let mut told = facts([
         ("job", format!("{}: {} tasks, {verified}", spec.name, spec.tasks)),
         ("offers", format!("{} match, at most {} are used at once", quote.matching, terms.slots)),
-        ("a task", text::amount(quote.task_msat)),
-        ("expected", text::amount(quote.expected_msat)),
-        ("at most", Msat(quote.at_most_msat.0.saturating_add(job.holds_max_msat.0)).to_string()),
+        ("a task", text::amount(quote.task_msat, output)),
+        ("expected", text::amount(quote.expected_msat, output)),
+        (
+            "at most",
+            format!(
+                "{}; what is not used comes back",
+                output.money(Msat(quote.at_most_msat.0.saturating_add(job.holds_max_msat.0)))
+            ),
+        ),
     ]);
+    if let (Some(asked), Some(task)) = (quote.asked_msat, quote.task_msat)
+        && asked < task
+    {
+        told.push_str(&format!(
+            "\na second-price auction pays winners the first losing price, and your ceiling where nobody loses: {task} a \
+             task, although {asked} is asked; a lower ceiling, fewer slots or price = \"first\" pays less\n"
+        ));
+    }
     told.push_str(&format!("\n{}\n", text::deterrence(&quote.deterrence)));
     if quote.venue_owes_msat > Msat::ZERO && spec.verification != Verification::None {
         told.push_str(&format!(
@@ -330,6 +348,10 @@ async fn follow(
             let _ = output.json_line(&json!({ "away": why }));
             output.warn(&format!("{why}; it is asked again for up to {} seconds", PATIENCE.as_secs()));
         }
+        News::Retry { what, why } => {
+            let _ = output.json_line(&json!({ "retry": { "what": what, "why": why } }));
+            output.note(&format!("{what} did not work ({why}); it is tried again where that can help"));
+        }
         News::Back => {
             let _ = output.json_line(&json!({ "back": session.market.address().to_string() }));
             output.note("the market answers again");
@@ -396,7 +418,7 @@ async fn finish(
 
 fn told_end(view: &JobView, paid: &Msat, refunded: &Msat, output: &Output) -> String {
     let title = output.tone(Tone::Strong, &format!("{} is settled: {paid} paid, {refunded} back", view.job));
-    format!("\n{title}\n{}", settlement(view))
+    format!("\n{title}\n{}", settlement(view, output))
 }
 
 fn why_incomplete(view: &JobView, outcome: JobOutcome, failing: usize) -> String {

@@ -6,8 +6,10 @@ use crate::{
     output::Output,
     session::{random_digest, strange},
 };
+use futures_util::StreamExt;
 use market::{
     command::{CERTIFICATE_DOMAIN, Command, certificate_message},
+    event::Event,
     id::{MachineId, PartyId},
     key::SecretKey,
     reply::Reply,
@@ -15,11 +17,12 @@ use market::{
     units::Msat,
 };
 use node::{
-    client::Market,
+    api::{EventCursor, OfferView},
+    client::{Market, OfferQuery},
     http::{MarketConfig, RunningMarket, serve},
     provider::agent::Identity,
 };
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, pin::pin, time::Duration};
 use tokio::process::Child;
 
 /// The rules of the demo: those with short grace periods, because nobody wants to wait a minute for a dead machine.
@@ -28,6 +31,9 @@ const RULES: u32 = 4;
 const LOST_AFTER_MS: u64 = 2_000;
 /// How long a payment of play money is waited for.
 const PAYMENT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the providers' processes may take until their offers stand.
+const START_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Somebody in the demo.
 #[derive(Debug)]
@@ -103,22 +109,18 @@ impl Stage {
     }
 
     async fn top_up(&self, secret: &SecretKey, amount_msat: Msat) -> Result<(), Failure> {
-        let topup = match self.submit(secret, Command::TopUp { amount_msat }).await? {
-            Reply::TopUp(topup) => topup,
-            other => return Err(strange(&other)),
-        };
+        let accepted = self.market.submit(secret, Command::TopUp { amount_msat }).await?;
+        let after = EventCursor { position: accepted.position, index: u32::MAX };
         let paid = async {
-            loop {
-                if let Some(bolt11) = self.market.topup(secret, topup).await?.bolt11 {
-                    self.market.dev_pay(&bolt11).await?;
-                    break;
+            let mut events = pin!(self.market.events(Some(after), Some(secret)));
+            while let Some(event) = events.next().await.transpose()? {
+                match event.event {
+                    Event::TopUpInvoiced { bolt11, .. } => drop(self.market.dev_pay(&bolt11).await?),
+                    Event::TopUpReceived { .. } => return Ok(()),
+                    _ => {}
                 }
-                tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            while self.market.account(secret).await?.available_msat < amount_msat {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            Ok::<(), Failure>(())
+            Err(ended())
         };
         let late = |_| Failure::new(Exit::Unexpected, "play money did not arrive within ten seconds");
         tokio::time::timeout(PAYMENT_PATIENCE, paid).await.map_err(late)?
@@ -177,18 +179,22 @@ impl Stage {
     }
 
     /// Waits until every provider's offer stands.
-    pub(super) async fn wait_for_offers(&self) -> Result<Vec<node::api::OfferView>, Failure> {
+    pub(super) async fn wait_for_offers(&self) -> Result<Vec<OfferView>, Failure> {
         let all_stand = async {
-            loop {
-                let offers = self.market.offers(&node::client::OfferQuery::default()).await?;
-                if offers.len() >= CAST.len() {
-                    return Ok::<_, Failure>(offers);
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+            let mut events = pin!(self.market.events(Some(EventCursor::default()), None));
+            let mut standing = 0;
+            while standing < CAST.len() {
+                let event = events.next().await.ok_or_else(ended)??;
+                standing += usize::from(matches!(event.event, Event::OfferPosted { .. }));
             }
+            Ok::<_, Failure>(self.market.offers(&OfferQuery::default()).await?)
         };
-        let late = |_| Failure::new(Exit::Unexpected, "the demo's providers did not start within 20 seconds");
-        tokio::time::timeout(Duration::from_secs(20), all_stand).await.map_err(late)?
+        let late = |_| {
+            let text =
+                "the demo's providers did not start within 30 seconds: end other programs and try again";
+            Failure::new(Exit::Incomplete, text)
+        };
+        tokio::time::timeout(START_PATIENCE, all_stand).await.map_err(late)?
     }
 
     /// Kills a provider's process, as a power cut would.
@@ -235,6 +241,11 @@ impl Script {
         self.machines.values().map(|party| (*party, self.name(*party)))
     }
 
+    /// The providers' machines.
+    pub(super) fn machines(&self) -> impl Iterator<Item = MachineId> {
+        self.machines.keys().copied()
+    }
+
     /// What a party is called.
     pub(super) fn name(&self, party: PartyId) -> &str {
         self.names.get(&party).map_or("somebody", String::as_str)
@@ -244,4 +255,9 @@ impl Script {
     pub(super) fn machine_name(&self, machine: MachineId) -> Option<&str> {
         self.machines.get(&machine).map(|party| self.name(*party))
     }
+}
+
+/// The stream of events ended, which it does not while the market runs.
+fn ended() -> Failure {
+    Failure::new(Exit::Unexpected, "the demo's market tells of no more events")
 }

@@ -84,6 +84,11 @@ impl<'a> Story<'a> {
         self.rows.values().for_each(|row| row.bar.finish_and_clear());
     }
 
+    /// Tells that the process of a provider is killed.
+    pub(super) fn tell_of_kill(&self, party: PartyId) {
+        self.say(Tone::Bad, &format!("the process of {} is killed (SIGKILL)", self.script.name(party)));
+    }
+
     /// Tells an event.
     pub(super) fn tell(&mut self, event: &Event) -> Option<Cue> {
         match event {

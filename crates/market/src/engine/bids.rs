@@ -143,11 +143,7 @@ impl Engine {
         }
         let needs = self.state.order(order).terms.needs.resources.clone();
         let awards = clear(&candidates, slots, price, &ceiling, |candidate, already_awarded| {
-            let mut free = Some(self.state.machine(candidate.machine).free.clone());
-            for _ in 0..=already_awarded {
-                free = free.and_then(|free| free.minus(&needs).filter(|_| free.shortage(&needs).is_none()));
-            }
-            free.is_some()
+            self.state.machine(candidate.machine).free.holds(&needs, already_awarded.saturating_add(1))
         });
         let mut won = 0;
         for award in &awards {

@@ -24,7 +24,7 @@ impl Engine {
     pub(super) fn top_up(&mut self, actor: Actor, amount_msat: Msat) -> Result<Reply, Rejection> {
         let party = self.signing_party(actor)?;
         self.check_payment(party, amount_msat)?;
-        if self.holdings(party).plus(amount_msat)? > self.rules.balance_cap_msat {
+        if self.state.holdings(party).plus(amount_msat)? > self.rules.balance_cap_msat {
             return Err(Rejection::BalanceCap { cap: self.rules.balance_cap_msat });
         }
         self.state.party_mut(party).open_payments += 1;
@@ -98,9 +98,7 @@ impl Engine {
         self.check_payment(party, amount_msat)?;
         check_invoice(bolt11)?;
         if self.state.payment_hashes.contains(&payment_hash) {
-            return Err(Rejection::Flaw(
-                "this invoice is being paid or was paid already: make a new one".into(),
-            ));
+            return Err(Rejection::InvoiceUsed);
         }
         let account = Account::Available(party);
         let (needed, available) = (amount_msat.plus(max_fee_msat)?, self.state.ledger.available(account));
@@ -231,12 +229,6 @@ impl Engine {
             Ok(posting) => self.post_event(posting),
             Err(error) => panic!("the books hold {transfer}, the ledger says: {error}"),
         }
-    }
-
-    fn holdings(&self, party: PartyId) -> Msat {
-        let posted = |account| self.state.ledger.balance(account).posted.0;
-        let accounts = [Account::Available(party), Account::Earnings(party), Account::Bond(party)];
-        Msat(accounts.into_iter().map(posted).fold(0, u64::saturating_add))
     }
 
     fn check_payment(&self, party: PartyId, amount_msat: Msat) -> Result<(), Rejection> {

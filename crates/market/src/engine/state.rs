@@ -19,7 +19,7 @@ use crate::{
         TransferId, WithdrawalId,
     },
     key::PublicKey,
-    ledger::Ledger,
+    ledger::{Account, Ledger},
     offer::OfferTerms,
     order::OrderTerms,
     resources::Resources,
@@ -384,6 +384,19 @@ impl State {
             sessions: BTreeSet::new(),
             claim_cost_msat: Msat::ZERO,
         }
+    }
+
+    /// What the venue holds of a party beside its jobs: balance, withheld pay and bond.
+    pub fn holdings(&self, party: PartyId) -> Msat {
+        let posted = |account| self.ledger.balance(account).posted.0;
+        let accounts = [Account::Available(party), Account::Earnings(party), Account::Bond(party)];
+        Msat(accounts.into_iter().map(posted).fold(0, u64::saturating_add))
+    }
+
+    /// What a party may still pay in by top-ups that it asked for.
+    pub fn open_topups(&self, party: PartyId) -> Msat {
+        let open = self.topups.iter().filter(|(_, topup)| topup.party == party && !topup.is_expired);
+        Msat(open.map(|(_, topup)| topup.amount_msat.0).fold(0, u64::saturating_add))
     }
 
     /// What the venue owes for audit links that it withheld.

@@ -1,5 +1,6 @@
 //! The files that a job file names: found, measured and hashed.
 
+use crate::config_file::open;
 use glob::{MatchOptions, Pattern};
 use market::{id::Digest, job::is_safe_path};
 use std::{
@@ -82,7 +83,7 @@ const DEPTH_MAX: usize = 32;
 pub(super) fn module(path: &Path) -> Result<FoundFile, InputFileError> {
     let failed = |source| InputFileError::Read { path: path.to_owned(), source };
     let mut head = [0; 8];
-    let mut opened = fs::File::open(path).map_err(failed)?;
+    let mut opened = open(path).map_err(failed)?;
     let is_long = io::Read::read_exact(&mut opened, &mut head).is_ok();
     // Magic, then version 1; components have the same magic and another version.
     let is_wasm = head.starts_with(b"\0asm");
@@ -95,7 +96,7 @@ pub(super) fn module(path: &Path) -> Result<FoundFile, InputFileError> {
 /// Any file.
 pub(super) fn file(path: &Path) -> Result<FoundFile, InputFileError> {
     let failed = |source| InputFileError::Read { path: path.to_owned(), source };
-    let mut opened = fs::File::open(path).map_err(failed)?;
+    let mut opened = open(path).map_err(failed)?;
     let mut hasher = blake3::Hasher::new();
     let bytes = io::copy(&mut opened, &mut hasher).map_err(failed)?;
     Ok(FoundFile { path: path.to_owned(), digest: Digest(*hasher.finalize().as_bytes()), bytes })

@@ -329,12 +329,15 @@ impl JobFile {
         Ok(config_file::parse(text)?)
     }
 
+    /// Reads a job file, and none of the files that it names.
+    pub fn read(path: &Path) -> Result<JobFile, JobFileError> {
+        let read = |source| JobFileError::Read { path: path.to_owned(), source };
+        JobFile::parse(&config_file::read_text(path, config_file::TEXT_BYTES_MAX).map_err(read)?)
+    }
+
     /// Reads a job file and the files that it names.
     pub fn load(path: &Path) -> Result<PreparedJob, JobFileError> {
-        let read = |source| JobFileError::Read { path: path.to_owned(), source };
-        let text = std::fs::read_to_string(path).map_err(read)?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        JobFile::parse(&text)?.prepare(folder)
+        JobFile::read(path)?.prepare(path.parent().unwrap_or(Path::new("")))
     }
 
     /// Reads the files that it names, relative to `folder`.

@@ -14,5 +14,5 @@ mod record;
 pub use input_files::InputFileError;
 pub use job_file::{JobFile, JobFileError, PreparedJob};
 pub use payer::SharedNode;
-pub use purchase::{BuyError, Buyer, News, Placed};
+pub use purchase::{BuyError, Buyer, News, Placed, Recovered};
 pub use record::RecordError;

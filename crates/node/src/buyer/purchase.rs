@@ -89,6 +89,15 @@ pub struct Placed {
     pub leases: Vec<LeaseId>,
 }
 
+/// What became of orders that an earlier process sent without learning the answer.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// Those that are jobs now.
+    pub placed: Vec<Placed>,
+    /// Records that cannot be read: nobody knows what became of their orders.
+    pub unreadable: Vec<RecordError>,
+}
+
 /// What whoever follows a job is told.
 #[derive(Debug, Clone, PartialEq)]
 pub enum News {
@@ -100,6 +109,13 @@ pub enum News {
     Away(String),
     /// The market can be used again.
     Back,
+    /// Something did not work, and is tried again while it may help.
+    Retry {
+        /// What was tried.
+        what: String,
+        /// What came of it.
+        why: String,
+    },
     /// The output of a task is here.
     Output {
         /// The task.
@@ -162,17 +178,24 @@ impl Buyer {
     }
 
     /// Orders that were sent by an earlier process, which did not learn what became of them: sent again, they are either
-    /// found to be placed or too old to be.
-    pub async fn recover(&self) -> Result<Vec<Placed>, BuyError> {
-        let mut placed = Vec::new();
+    /// found to be placed or too old to be. One that cannot be read stops none of the others.
+    pub async fn recover(&self) -> Result<Recovered, BuyError> {
+        let mut recovered = Recovered::default();
         for record in self.records.drafts()? {
+            let record = match record {
+                Ok(record) => record,
+                Err(error) => {
+                    recovered.unreadable.push(error);
+                    continue;
+                }
+            };
             match self.send(&record).await {
-                Ok(order) => placed.push(order),
+                Ok(order) => recovered.placed.push(order),
                 Err(BuyError::Market(ClientError::Refused { .. })) => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(placed)
+        Ok(recovered)
     }
 
     async fn send(&self, record: &Record) -> Result<Placed, BuyError> {
@@ -230,6 +253,8 @@ impl Buyer {
 /// What comes back from an errand.
 enum Answer {
     Input(Result<Box<Input>, BuyError>),
+    /// A link was sent; where the market refused it, what it said.
+    Link(u32, Result<Option<String>, BuyError>),
     Output(u32, TaskResult, Result<PathBuf, BuyError>),
 }
 
@@ -266,6 +291,7 @@ impl Following {
             let input = tokio::select! {
                 Some(answer) = self.inbox.recv() => match answer {
                     Answer::Input(input) => *input?,
+                    Answer::Link(round, refusal) => sent(round, refusal?, told),
                     Answer::Output(task, result, file) => self.arrived(task, result, file, told)?,
                 },
                 event = events.next(), if streaming => match event.transpose()? {
@@ -337,14 +363,7 @@ impl Following {
                 told(News::Output { task, result, file });
                 Ok(Input::Fetched { task, is_here: true })
             }
-            // What is not to be had, or is not what the market says, is tried again and then told.
-            Err(BuyError::Market(
-                ClientError::Refused { status: 404, .. } | ClientError::BlobMismatch(_),
-            )) => Ok(Input::Fetched { task, is_here: false }),
-            Err(BuyError::Market(ClientError::File { file, source })) => {
-                Err(BuyError::Results { folder: file, source })
-            }
-            Err(error) => Err(error),
+            Err(error) => not_fetched(task, error, told),
         }
     }
 
@@ -373,19 +392,44 @@ impl Following {
     }
 }
 
+/// What is not to be had, or is not what the market says, is tried again and then given up; anything else ends it all.
+fn not_fetched(task: u32, error: BuyError, told: &mut impl FnMut(News)) -> Result<Input, BuyError> {
+    match error {
+        BuyError::Market(
+            error @ (ClientError::Refused { status: 404, .. } | ClientError::BlobMismatch(_)),
+        ) => {
+            let what = format!("fetching the result of task {task}");
+            told(News::Retry { what, why: error.to_string() });
+            Ok(Input::Fetched { task, is_here: false })
+        }
+        BuyError::Market(ClientError::File { file, source }) => {
+            Err(BuyError::Results { folder: file, source })
+        }
+        other => Err(other),
+    }
+}
+
+/// What a link that was sent means for the job.
+fn sent(round: u32, refusal: Option<String>, told: &mut impl FnMut(News)) -> Input {
+    let is_accepted = refusal.is_none();
+    if let Some(why) = refusal {
+        told(News::Retry { what: format!("revealing the audit link of round {round}"), why });
+    }
+    Input::Submitted { round, is_accepted }
+}
+
 impl Errands {
     fn submit(&mut self, round: u32, command: Command) {
         let (buyer, answers) = (self.buyer.clone(), self.answers.clone());
         self.running.spawn(async move {
-            let is_accepted = match buyer.market.submit(&buyer.secret, command).await {
-                Ok(_) => Ok(true),
+            let refusal = match buyer.market.submit(&buyer.secret, command).await {
+                Ok(_) => Ok(None),
                 // The round may be over; the next view of the job says so, or why it cannot be seen.
-                Err(ClientError::Refused { .. }) => Ok(false),
+                Err(ClientError::Refused { error, .. }) => Ok(Some(error.message)),
                 Err(error) => Err(BuyError::from(error)),
             };
-            let input = is_accepted.map(|is_accepted| Box::new(Input::Submitted { round, is_accepted }));
             // Nobody listens any more when the job is no longer followed.
-            let _ = answers.send(Answer::Input(input));
+            let _ = answers.send(Answer::Link(round, refusal));
         });
     }
 
@@ -456,4 +500,26 @@ fn random_secret() -> Result<Digest, BuyError> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|e| BuyError::Random(e.to_string()))?;
     Ok(Digest(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_tried_again_is_told_with_the_reason() {
+        let mut news = Vec::new();
+        let mut told = |item| news.push(item);
+        let mismatch = BuyError::Market(ClientError::BlobMismatch(Digest([1; 32])));
+        let again = not_fetched(7, mismatch, &mut told).unwrap();
+        assert_eq!(again, Input::Fetched { task: 7, is_here: false });
+        assert_eq!(sent(3, None, &mut told), Input::Submitted { round: 3, is_accepted: true });
+        let refused = sent(4, Some("the round is over".into()), &mut told);
+        assert_eq!(refused, Input::Submitted { round: 4, is_accepted: false });
+        let [News::Retry { what: fetch, why }, News::Retry { what: link, why: over }] = &news[..] else {
+            panic!("{news:?}")
+        };
+        assert!(fetch.contains("task 7") && why.contains("other bytes"), "{news:?}");
+        assert!(link.contains("round 4") && over == "the round is over", "{news:?}");
+    }
 }

@@ -7,6 +7,7 @@ use super::{
     agent::Resume,
     payer::{Allowance, Notes},
 };
+use crate::durable_file;
 use market::{
     command::Command,
     id::{Digest, JobId},
@@ -132,15 +133,15 @@ impl Records {
         read(&self.file(job))
     }
 
-    /// Orders that were sent and never answered, as far as this machine knows.
-    pub(super) fn drafts(&self) -> Result<Vec<Record>, RecordError> {
+    /// Orders that were sent and never answered, as far as this machine knows; those that cannot be read as errors.
+    pub(super) fn drafts(&self) -> Result<Vec<Result<Record, RecordError>>, RecordError> {
         let failed = |source| RecordError { file: self.folder.clone(), source };
         let mut drafts = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name();
             if name.to_str().is_some_and(|name| name.starts_with("order-") && name.ends_with(".json")) {
-                drafts.extend(read(&entry.path())?);
+                drafts.extend(read(&entry.path()).transpose());
             }
         }
         Ok(drafts)
@@ -156,22 +157,42 @@ fn read<T: DeserializeOwned>(file: &Path) -> Result<Option<T>, RecordError> {
     }
 }
 
-/// Whole or not at all, and on disk before this returns.
+/// Whole or not at all, and on disk before this returns, with its name.
 fn write(file: &Path, record: &impl Serialize) -> Result<(), RecordError> {
     let failed = |source| RecordError { file: file.to_owned(), source };
     let text = serde_json::to_vec_pretty(record).map_err(|e| failed(e.into()))?;
-    let part = file.with_extension("part");
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut opened = options.open(&part).map_err(failed)?;
-    io::Write::write_all(&mut opened, &text).and_then(|()| opened.sync_all()).map_err(failed)?;
-    fs::rename(&part, file).map_err(failed)?;
-    // The new name has to last as well.
-    #[cfg(unix)]
-    if let Some(folder) = file.parent() {
-        fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    durable_file::replace(file, &text).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use market::{key::SecretKey, statement::Payload, units::TimeMs};
+
+    fn record(nonce: u64) -> Record {
+        let secret = SecretKey::from_bytes([1; 32]);
+        let payload = Payload {
+            v: 1,
+            venue: secret.public(),
+            not_after_ms: TimeMs(1),
+            nonce,
+            seen: None,
+            command: Command::Tick,
+        };
+        let order = Statement::sign(&secret, &payload).unwrap();
+        let chain_secret = Digest([2; 32]);
+        Record { chain_secret, tasks: 3, order, holds_max_msat: Msat::ZERO, resume: Resume::default() }
     }
-    Ok(())
+
+    #[test]
+    fn a_draft_that_cannot_be_read_is_named_beside_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let records = Records::open(folder.path()).unwrap();
+        records.keep_draft(&record(1)).unwrap();
+        fs::write(folder.path().join("order-torn.json"), "{").unwrap();
+        records.keep_draft(&record(2)).unwrap();
+        let (good, bad): (Vec<_>, Vec<_>) = records.drafts().unwrap().into_iter().partition(Result::is_ok);
+        assert_eq!(good.len(), 2);
+        assert!(bad[0].as_ref().unwrap_err().to_string().contains("order-torn.json"), "{bad:?}");
+    }
 }

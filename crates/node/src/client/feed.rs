@@ -40,7 +40,8 @@ pub async fn fetch_text(url: &str, bytes_max: u64) -> Result<String, FeedError> 
     }
     // Somebody else in the process may have installed a provider; any will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let http = reqwest::Client::builder().timeout(FEED_TIMEOUT).build();
+    // Whoever answers must not lead away from https.
+    let http = reqwest::Client::builder().timeout(FEED_TIMEOUT).https_only(!is_loopback).build();
     let failed = |e: &reqwest::Error| answer(innermost(e));
     let response = http.map_err(|e| failed(&e))?.get(parsed).send().await;
     let response = response.and_then(reqwest::Response::error_for_status);

@@ -26,6 +26,7 @@ mod fetch;
 mod heads;
 mod offer_news;
 mod paying;
+mod payments;
 mod reads;
 mod tls;
 mod token_jar;

@@ -1,10 +1,15 @@
 //! Files that people write: TOML, with units as people write them and errors that say what was probably meant.
 
+mod read;
 mod units;
 
+pub use read::{open, read_text};
 pub use units::{BadUnit, ByteSize, Cores, Count, Money, Share, Span};
 
 use serde::de::DeserializeOwned;
+
+/// The largest file that a person writes, in bytes.
+pub const TEXT_BYTES_MAX: u64 = 1 << 20;
 
 /// A file that cannot be read as what it should be. The text points at the line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

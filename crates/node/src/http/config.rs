@@ -26,10 +26,15 @@ pub struct MarketConfig {
     pub payments: Payments,
     /// The rules that are to be in force; by default those that are, and in a new market those recommended.
     pub rules_version: Option<u32>,
+    /// The most that the market holds for one party: its balance, withheld pay, bond and open top-ups. Never more than the rules
+    /// allow.
+    pub max_balance: Option<Msat>,
     /// A machine that was not heard of for so long is lost, in milliseconds.
     pub lost_after_ms: u64,
     /// What reading costs.
     pub prices: Prices,
+    /// Keeps its audit links to itself, as a dishonest operator would. For tests.
+    pub withholds_links: bool,
     /// Limits.
     pub limits: Limits,
     /// A snapshot is made after so many entries.
@@ -129,8 +134,10 @@ impl MarketConfig {
             tls: Tls::Auto,
             payments: Payments::Dev,
             rules_version: None,
+            max_balance: None,
             lost_after_ms: 15_000,
             prices: Prices::default(),
+            withholds_links: false,
             limits: Limits::default(),
             snapshot_every: 100_000,
         }

@@ -124,6 +124,7 @@ fn status_of(rejection: &Rejection) -> StatusCode {
         | Rejection::BadLink { .. }
         | Rejection::BadPreimage { .. }
         | Rejection::VenueOwes { .. }
+        | Rejection::InvoiceUsed
         | Rejection::Batch(_) => StatusCode::CONFLICT,
     }
 }

@@ -255,6 +255,7 @@ async fn watch_solvency(app: &App) {
     app.metrics.node_balance_msat.set(i64::try_from(balance.0).unwrap_or(i64::MAX));
     // What is on its way out may have left the node already, and still stands in the books.
     let is_insolvent = owed.saturating_sub(pending) > balance;
+    app.metrics.solvent.set(i64::from(!is_insolvent));
     if app.is_insolvent.swap(is_insolvent, Ordering::Relaxed) != is_insolvent {
         tracing::error!(%owed, %balance, is_insolvent, "what is owed against what the node holds");
     }

@@ -178,8 +178,11 @@ fn open_venue(
     for ignored in &found.ignored {
         tracing::warn!("{ignored}");
     }
-    let settings =
-        Settings { lost_after_ms: config.lost_after_ms, recent_events: config.limits.recent_events };
+    let settings = Settings {
+        lost_after_ms: config.lost_after_ms,
+        recent_events: config.limits.recent_events,
+        withholds_links: config.withholds_links,
+    };
     let path = config.data_dir.join("public-log.jsonl");
     let in_log = |source| ServeError::Folder { folder: path.clone(), source };
     let mut log = LogFile::open(&path).map_err(in_log)?;
@@ -244,6 +247,7 @@ fn assemble(
         name: config.name.clone(),
         limits: config.limits.clone(),
         lost_after_ms: config.lost_after_ms,
+        max_balance: config.max_balance.unwrap_or(Msat::MAX),
         floor,
         writer,
         durable: durable_seen,

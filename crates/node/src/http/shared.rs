@@ -16,7 +16,7 @@ use crate::{
     venue::{Floor, reads::Reader},
 };
 use axum::http::{HeaderMap, header};
-use market::{id::PartyId, key::PublicKey};
+use market::{id::PartyId, key::PublicKey, units::Msat};
 use pay::l402::server::Gate;
 use std::{
     path::PathBuf,
@@ -31,6 +31,8 @@ pub(super) struct Shared {
     pub(super) name: String,
     pub(super) limits: Limits,
     pub(super) lost_after_ms: u64,
+    /// The most that is held for one party, where that is less than the rules allow.
+    pub(super) max_balance: Msat,
     pub(super) floor: Arc<RwLock<Floor>>,
     pub(super) writer: WriterHandle,
     pub(super) durable: watch::Receiver<u64>,

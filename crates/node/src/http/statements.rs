@@ -7,12 +7,12 @@ use super::{
     writer,
 };
 use crate::{
-    api::Accepted,
+    api::{Accepted, KeyView},
     venue::{CheckedStatement, check_statement},
 };
 use axum::{Json, extract::State, http::StatusCode};
-use market::{command::Command, id::Digest, statement::Statement};
-use std::sync::atomic::Ordering;
+use market::{command::Command, id::Digest, key::PublicKey, statement::Statement, units::Msat};
+use std::sync::{PoisonError, atomic::Ordering};
 
 pub(super) async fn submit(
     State(app): State<App>,
@@ -60,8 +60,30 @@ fn admit_at_the_door(app: &Shared, statement: &CheckedStatement) -> Result<(), F
             }
         }
         Command::TopUp { .. } if app.is_insolvent.load(Ordering::Relaxed) => Err(insolvent()),
+        Command::TopUp { amount_msat } => check_balance(app, &statement.signer(), *amount_msat),
         _ => Ok(()),
     }
+}
+
+/// What the market holds for one party is what that party can lose by its operator. Top-ups that are not paid yet count, or
+/// many of them together would go past the limit.
+fn check_balance(app: &Shared, signer: &PublicKey, amount: Msat) -> Result<(), Failure> {
+    let floor = app.floor.read().unwrap_or_else(PoisonError::into_inner);
+    let Some(KeyView::Party(party)) = floor.key(signer) else { return Ok(()) };
+    let cap = app.max_balance.min(floor.engine().rules().balance_cap_msat);
+    let (held, open) = (floor.state().holdings(party), floor.state().open_topups(party));
+    let room = cap.saturating_sub(held).saturating_sub(open);
+    if amount <= room {
+        return Ok(());
+    }
+    Err(Failure::new(
+        StatusCode::CONFLICT,
+        "balance_cap",
+        format!(
+            "this market holds at most {cap} for one party: it holds {held} for you, and top-ups of {open} are not paid yet. Top up \
+             at most {room}, or withdraw first"
+        ),
+    ))
 }
 
 fn insolvent() -> Failure {

@@ -52,12 +52,13 @@ fn venue_info(app: &Shared, floor: &Floor, node_balance_msat: Msat) -> VenueInfo
         rules_version: rules.version,
         payments: app.purse.info.to_string(),
         is_play_money: app.purse.info.play_money,
-        balance_cap_msat: rules.balance_cap_msat,
+        balance_cap_msat: rules.balance_cap_msat.min(app.max_balance),
         claim_cost_msat: floor.state().claim_cost_msat,
         fee_ppm: rules.fee_ppm,
         blob_max_bytes: app.limits.blobs.blob_max_bytes,
         liabilities_msat: owed(floor.state()).0,
         node_balance_msat,
+        is_solvent: !app.is_insolvent.load(Ordering::Relaxed),
         operator_msat: floor.state().ledger.available(Account::Fees),
         owes_msat: floor.state().venue_owes(),
         now_ms: writer::now(),
@@ -287,6 +288,9 @@ pub(super) async fn metrics(State(app): State<App>) -> Result<Response, Failure>
         gauge(&metrics.offers, state.offers.len() as u64);
         gauge(&metrics.open_leases, board.open_leases);
         gauge(&metrics.open_jobs, board.open_jobs);
+        gauge(&metrics.operator_msat, state.ledger.available(Account::Fees).0);
+        gauge(&metrics.owes_msat, state.venue_owes().0);
+        gauge(&metrics.withheld_paid_msat, state.venue_paid_msat.values().map(|paid| paid.0).sum());
     })
     .await?;
     metrics.blob_bytes.set(i64::try_from(app.blobs.total_bytes()).unwrap_or(i64::MAX));

@@ -1,5 +1,6 @@
 //! The few things a journal asks of a disk, and the folder that provides them.
 
+use crate::durable_file::sync_folder;
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
@@ -141,16 +142,4 @@ impl DiskFile for File {
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
     }
-}
-
-/// Makes the names in a folder durable.
-#[cfg(unix)]
-fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-/// Windows has no such call: NTFS journals names itself.
-#[cfg(not(unix))]
-fn sync_folder(_path: &Path) -> io::Result<()> {
-    Ok(())
 }

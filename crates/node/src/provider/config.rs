@@ -190,7 +190,7 @@ impl ProvideConfig {
     /// Reads a file.
     pub fn load(path: &Path) -> Result<ProvideConfig, ConfigError> {
         let path = path.to_owned();
-        let text = match std::fs::read_to_string(&path) {
+        let text = match config_file::read_text(&path, config_file::TEXT_BYTES_MAX) {
             Ok(text) => text,
             Err(source) => return Err(ConfigError::Read { path, source }),
         };
@@ -288,19 +288,6 @@ impl ProvideConfig {
 mod tests {
     use super::*;
 
-    fn hardware() -> Hardware {
-        Hardware {
-            cpu: "cpu".into(),
-            arch: "x86_64".into(),
-            cores: 4,
-            memory_mib: 8_000,
-            disk_free_mib: Some(1_000),
-            os: "os".into(),
-            gpus: None,
-            gpu_note: String::new(),
-        }
-    }
-
     #[test]
     fn the_file_that_documents_itself_says_the_defaults() {
         let written = ProvideConfig::parse(DEFAULT_TEXT).unwrap();
@@ -319,30 +306,5 @@ mod tests {
     fn a_typo_is_answered_with_the_nearest_word() {
         let error = ProvideConfig::parse("only_when_idel = true").unwrap_err().to_string();
         assert!(error.contains("did you mean `only_when_idle`?"), "{error}");
-    }
-
-    #[test]
-    fn a_machine_does_not_sell_more_than_it_has() {
-        let config = |text: &str| ProvideConfig::parse(text).unwrap();
-        let sold = config("").capacity(&hardware()).unwrap();
-        assert_eq!((sold.cpu_milli, sold.memory_mib), (4_000, 6_000));
-        for text in ["max_cpus = 5", "max_memory = \"9GiB\"", "max_disk = \"2GiB\""] {
-            assert!(matches!(config(text).capacity(&hardware()), Err(ConfigError::TooMuch { .. })), "{text}");
-        }
-    }
-
-    #[test]
-    fn each_price_is_an_offer_and_no_price_is_an_error() {
-        let config = ProvideConfig::parse("price_per_task = \"1 sat\"\nprice_per_hour = \"40 sat\"").unwrap();
-        let capacity = config.capacity(&hardware()).unwrap();
-        let rates = config.rates().unwrap();
-        let policy = config.policy(&rates, &hardware(), &capacity, Isolation::Wasm, 1).unwrap();
-        let rates: Vec<Rate> = policy.offers.iter().map(|offer| offer.rate).collect();
-        assert_eq!(rates, [Rate::per_task(Msat(1_000)), Rate::per_hour(Msat(40_000))]);
-        assert!(matches!(ProvideConfig::default().rates(), Err(ConfigError::NoPrice)));
-        let both = ProvideConfig::parse("price = \"auto\"\nprice_per_hour = \"40 sat\"").unwrap();
-        assert!(matches!(both.rates(), Err(ConfigError::TwoPrices)));
-        let tasks_too = ProvideConfig::parse("price = \"auto\"\nprice_per_task = \"40 sat\"").unwrap();
-        assert_eq!(tasks_too.rates().unwrap(), [Rate::per_task(Msat(40_000))]);
     }
 }

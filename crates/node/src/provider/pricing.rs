@@ -103,7 +103,7 @@ pub enum CostsError {
     #[error(transparent)]
     Bad(#[from] QuestionError),
     /// Something is not said.
-    #[error("say {0}")]
+    #[error("the costs lack something: say {0}")]
     Missing(&'static str),
 }
 
@@ -130,11 +130,17 @@ impl CostsConfig {
             figures.cite(&row.name, value, &row.provenance());
         }
         let watts = given(WATTS, self.watts, &mut figures)?.or(hardware.map(|row| row.train_watts));
-        let watts = watts.ok_or(CostsError::Missing("`watts`, or `hardware` as the catalogue calls it"))?;
+        let watts = watts.ok_or(CostsError::Missing(
+            "`watts` (--watts), or `hardware` (--hardware) as the catalogue calls it",
+        ))?;
         let tariff = match (self.usd_per_kwh, &self.region) {
             (Some(usd), _) => Tariff::UsdPerKwh(Usd(usd)),
             (None, Some(region)) => Tariff::Region(region.clone()),
-            (None, None) => return Err(CostsError::Missing("`usd_per_kwh`, or a `region` of the catalogue")),
+            (None, None) => {
+                return Err(CostsError::Missing(
+                    "`usd_per_kwh` (--tariff), or a `region` of the catalogue in the file",
+                ));
+            }
         };
         let price_usd = given(PRICE, self.price_usd, &mut figures)?.map(Usd);
         let purchase = match (self.paid_for, price_usd.or(hardware.map(|row| row.price_usd))) {
@@ -151,7 +157,9 @@ impl CostsConfig {
                 )?,
             }),
             (false, None) => {
-                return Err(CostsError::Missing("`price_usd`, or `paid_for = true` where only power counts"));
+                return Err(CostsError::Missing(
+                    "what the machine cost with `price_usd` (--hardware-usd), or `paid_for = true` (--paid-for) where only power counts",
+                ));
             }
         };
         let utilization = given_or_assumed(

@@ -35,6 +35,7 @@ enum Duty {
 pub(super) struct Keeper {
     chain_key: [u8; 32],
     preimage_key: [u8; 32],
+    withholds_links: bool,
     /// What is outstanding, and when it is answered next.
     duties: BTreeMap<Duty, TimeMs>,
     /// What has to be said once, in order.
@@ -42,10 +43,10 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn new(secret: &SecretKey) -> Keeper {
+    pub(super) fn new(secret: &SecretKey, withholds_links: bool) -> Keeper {
         let chain_key = blake3::derive_key(CHAIN_KEY_CONTEXT, &secret.to_bytes());
         let preimage_key = blake3::derive_key(PREIMAGE_KEY_CONTEXT, &secret.to_bytes());
-        Keeper { chain_key, preimage_key, duties: BTreeMap::new(), demands: Vec::new() }
+        Keeper { chain_key, preimage_key, withholds_links, duties: BTreeMap::new(), demands: Vec::new() }
     }
 
     /// Finds in the state what is outstanding.
@@ -120,6 +121,7 @@ impl Keeper {
                     anchor: self.chain(id, job.spec.tasks).anchor(),
                 })
             }
+            Duty::Link(..) if self.withholds_links => None,
             Duty::Link(id, number) => {
                 let job = state.jobs.get(id)?;
                 let round = job.audits.as_ref()?.open.as_ref()?;

@@ -59,11 +59,13 @@ pub struct Settings {
     pub lost_after_ms: u64,
     /// How many events are kept for streams that come back.
     pub recent_events: usize,
+    /// A cheat, for tests and the simulation: the venue keeps its audit links to itself.
+    pub withholds_links: bool,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { lost_after_ms: 15_000, recent_events: 65_536 }
+        Settings { lost_after_ms: 15_000, recent_events: 65_536, withholds_links: false }
     }
 }
 
@@ -207,7 +209,7 @@ impl<J: Journal> Venue<J> {
         let (mut floor, report) =
             recovery::recover(&journal, &secret, settings.recent_events, snapshot, archive)?;
         floor.sign_head(now.max(journal.last_at()), &secret);
-        let mut keeper = Keeper::new(&secret);
+        let mut keeper = Keeper::new(&secret, settings.withholds_links);
         keeper.take_over(floor.engine().state());
         let liveness = Liveness::new(settings.lost_after_ms, now, floor.engine().state());
         if journal.durable().0 > 0 {

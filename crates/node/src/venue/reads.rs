@@ -484,6 +484,7 @@ impl Floor {
         BoardJob {
             job: id,
             name: job.spec.name.clone(),
+            buyer: job.buyer,
             buyer_label: self.state().party(job.buyer).label.clone(),
             tasks: job.spec.tasks,
             tasks_done,

@@ -3,6 +3,7 @@
 use super::{party, resources, until};
 use market::{
     command::{CERTIFICATE_DOMAIN, Command, certificate_message},
+    id::MachineId,
     key::SecretKey,
     offer::{OfferRole, OfferTerms},
     reply::Reply,
@@ -48,6 +49,27 @@ pub(crate) fn policy(msat: u64) -> Policy {
     }
 }
 
+/// A machine of a party, with so many cores.
+pub(crate) async fn certify(
+    market: &Market,
+    owner: &SecretKey,
+    seed: u8,
+    cores: u64,
+) -> (MachineId, SecretKey) {
+    let secret = SecretKey::from_bytes([seed; 32]);
+    let message = certificate_message(&market.venue(), &owner.public());
+    let command = Command::CertifyMachine {
+        machine_key: secret.public(),
+        consent: secret.sign(CERTIFICATE_DOMAIN, &message),
+        label: format!("machine {seed}"),
+        capacity: resources(cores),
+    };
+    match market.submit(owner, command).await.unwrap().reply {
+        Reply::Machine(machine) => (machine, secret),
+        other => panic!("{other:?}"),
+    }
+}
+
 /// A party with a machine.
 pub(crate) struct Machine {
     pub(crate) party: SecretKey,
@@ -59,17 +81,7 @@ pub(crate) struct Machine {
 impl Machine {
     pub(crate) async fn new(market: &Market, seed: u8) -> Machine {
         let party = party(market, seed).await;
-        let secret = SecretKey::from_bytes([seed + 100; 32]);
-        let message = certificate_message(&market.venue(), &party.public());
-        let command = Command::CertifyMachine {
-            machine_key: secret.public(),
-            consent: secret.sign(CERTIFICATE_DOMAIN, &message),
-            label: format!("machine {seed}"),
-            capacity: resources(2),
-        };
-        let Reply::Machine(machine) = market.submit(&party, command).await.unwrap().reply else {
-            panic!("no machine")
-        };
+        let (machine, secret) = certify(market, &party, seed + 100, 2).await;
         let account = market.account(&party).await.unwrap();
         let identity = Identity { machine, party: account.party };
         Machine { party, secret, identity, state: tempfile::tempdir().unwrap() }

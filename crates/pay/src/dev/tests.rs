@@ -211,7 +211,7 @@ fn impossible_invoices_and_too_much_play_money_are_refused() {
         change(&mut request);
         now(bed.bob.create_invoice(request))
     };
-    assert!(matches!(make(|r| r.description = "x".repeat(640)), Err(InvoiceError::BadRequest(_))));
+    assert!(make(|r| r.description = "x".repeat(640)).is_ok(), "it commits to the digest");
     assert!(matches!(make(|r| r.amount = Msat(u64::MAX)), Err(InvoiceError::BadRequest(_))));
     assert!(matches!(make(|r| r.expires_in_ms = u64::MAX), Err(InvoiceError::BadRequest(_))));
     let hold = now(bed.bob.create_hold_invoice(PaymentHash([1; 32]), u64::MAX, request()));

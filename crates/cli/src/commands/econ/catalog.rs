@@ -5,7 +5,7 @@ use crate::{
     answer::{self, today},
     args::Global,
     exit::{Exit, Failure},
-    home::Home,
+    home::{Home, read_named},
     output::Output,
 };
 use clap::{Args, Subcommand};
@@ -150,14 +150,8 @@ fn store(home: &Home, refreshed: &Refresh) -> Result<(), Failure> {
 
 /// A file that somebody named.
 fn sheet(file: &Path) -> Result<Sheet, Failure> {
-    let wrong = |e: std::io::Error| Failure::of(Exit::BadInput, e).during(file.display());
-    let length = std::fs::metadata(file).map_err(wrong)?.len();
-    if length > FEED_BYTES_MAX {
-        let why = format!("{} has {length} bytes; {FEED_BYTES_MAX} are the most", file.display());
-        return Err(Failure::new(Exit::BadInput, why));
-    }
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Sheet { name, text: std::fs::read_to_string(file).map_err(wrong)? })
+    Ok(Sheet { name, text: read_named(file, FEED_BYTES_MAX)? })
 }
 
 fn bad(error: TableError) -> Failure {

@@ -3,10 +3,12 @@
 use crate::{
     answer,
     exit::{Exit, Failure},
+    home::read_named,
     output::Output,
 };
 use clap::Subcommand;
 use econ::mechanism::scenario::Scenario;
+use node::config_file::TEXT_BYTES_MAX;
 use std::path::{Path, PathBuf};
 
 /// The scenario that runs where none is named; it explains itself.
@@ -39,11 +41,7 @@ pub(super) fn run(command: MechanismCommand, csv: bool, output: &Output) -> Resu
 /// A scenario that was named, or the program's own.
 pub(super) fn scenario(named: Option<&Path>) -> Result<Scenario, Failure> {
     let (text, name) = match named {
-        Some(file) => {
-            let text = std::fs::read_to_string(file);
-            let name = file.display().to_string();
-            (text.map_err(|e| Failure::of(Exit::BadInput, e).during(&name))?, name)
-        }
+        Some(file) => (read_named(file, TEXT_BYTES_MAX)?, file.display().to_string()),
         None => (EXAMPLE.to_owned(), "the scenario of this program".to_owned()),
     };
     Scenario::parse(&text).map_err(|e| Failure::of(Exit::BadInput, e).during(name))

@@ -6,6 +6,7 @@ use crate::{
     args::Global,
     commands::journal,
     exit::{Exit, Failure},
+    home::read_named,
     output::Output,
     session::Session,
 };
@@ -29,6 +30,9 @@ use node::{
 };
 use rust_decimal::Decimal;
 use std::path::{Path, PathBuf};
+
+/// The largest file of figures or readings, in bytes.
+const FIGURES_BYTES_MAX: u64 = 16 << 20;
 
 /// `grist econ simulate`.
 #[derive(Debug, Args)]
@@ -203,8 +207,7 @@ pub(super) async fn network(
 pub(super) fn figures(files: &[PathBuf]) -> Result<Vec<Activity>, Failure> {
     let mut activities = Vec::new();
     for file in files {
-        let text = std::fs::read_to_string(file);
-        let text = text.map_err(|e| Failure::of(Exit::BadInput, e).during(file.display()))?;
+        let text = read_named(file, FIGURES_BYTES_MAX)?;
         let read = network::read_csv(&text, today());
         activities.extend(read.map_err(|e| Failure::of(Exit::BadInput, e).during(file.display()))?);
     }
@@ -324,8 +327,7 @@ async fn readings(args: &SelfArgs, output: &Output) -> Result<Vec<Reading>, Fail
         return Ok(vec![Reading::given(watts)]);
     }
     if let Some(file) = &args.powermetrics {
-        let text = std::fs::read_to_string(file);
-        let text = text.map_err(|e| Failure::of(Exit::BadInput, e).during(file.display()))?;
+        let text = read_named(file, FIGURES_BYTES_MAX)?;
         let watts = read_powermetrics(&text).map_err(|e| Failure::of(Exit::BadInput, e))?;
         return Ok(vec![Reading { part: "the chip".into(), meter: Meter::Powermetrics, watts }]);
     }

@@ -4,7 +4,7 @@ use super::inputs::{RateArgs, TariffArgs, catalogue, refused, share, usd};
 use crate::{
     answer::{self, today},
     args::Global,
-    exit::Failure,
+    exit::{Exit, Failure},
     output::Output,
     session::Session,
 };
@@ -213,6 +213,10 @@ pub(super) async fn compare(
     global: &Global,
     output: &Output,
 ) -> Result<(), Failure> {
+    if args.terms.contains(&Terms::Live) && global.market.is_none() {
+        let text = "--terms live shows what a running market offers: name it with --market ADDRESS";
+        return Err(Failure::new(Exit::Usage, text));
+    }
     let live = if global.market.is_some() { live_offers(global).await? } else { Vec::new() };
     let mut extras: Vec<Extra> = Vec::new();
     for (provider, price) in &args.egress_price {

@@ -17,7 +17,8 @@ use std::path::Path;
 /// Flags that come before `provide.toml`.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Flags {
-    /// Follow the market's prices of an hour and of fuel, never below cost and a margin; needs what the computer costs
+    /// Follow the market's prices of an hour and of fuel, never below cost and a margin; needs what the computer costs. Its
+    /// speed is measured at the start, and not again
     #[arg(long, value_name = "auto", global = true)]
     price: Option<AutoPrice>,
     /// Price of an accepted task; several prices make several offers

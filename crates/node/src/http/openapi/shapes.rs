@@ -54,7 +54,7 @@ structs! {
     VenueInfo {
         key: PublicKey, name: String, version: String, rules_version: u32, payments: String, is_play_money: bool,
         balance_cap_msat: Msat, claim_cost_msat: Msat, fee_ppm: u32, blob_max_bytes: u64, liabilities_msat: Msat, node_balance_msat: Msat,
-        operator_msat: Msat, owes_msat: Msat, now_ms: TimeMs, position: u64, head: SignedHead,
+        is_solvent: bool, operator_msat: Msat, owes_msat: Msat, now_ms: TimeMs, position: u64, head: SignedHead,
     }
     Statement { payload: String, key: PublicKey, signature: Signature }
     PlacedEvent { position: u64, index: u32, at_ms: TimeMs, event: Event }
@@ -153,8 +153,9 @@ structs! {
     HoldTerms { slice_min_msat: Msat }
     QuoteRequest { terms: OrderTerms, job: JobSpec }
     Quote {
-        offers: Vec<OfferView>, matching: u32, task_msat: Option<Msat>, expected_msat: Option<Msat>,
-        at_most_msat: Msat, deterrence: Deterrence, venue_owes_msat: Msat, mismatches: Vec<(String, u32)>,
+        offers: Vec<OfferView>, matching: u32, asked_msat: Option<Msat>, task_msat: Option<Msat>,
+        expected_msat: Option<Msat>, at_most_msat: Msat, deterrence: Deterrence, venue_owes_msat: Msat,
+        mismatches: Vec<(String, u32)>,
     }
 }
 
@@ -209,8 +210,8 @@ structs! {
     }
     BoardCounts { parties: u64, machines: u64, offers: u64, open_jobs: u64, open_leases: u64 }
     BoardJob {
-        job: JobId, name: String, buyer_label: String, tasks: u32, tasks_done: u32, tasks_failed: u32, running: u32,
-        phase: String, paid_msat: Msat,
+        job: JobId, name: String, buyer: PartyId, buyer_label: String, tasks: u32, tasks_done: u32,
+        tasks_failed: u32, running: u32, phase: String, paid_msat: Msat,
     }
 }
 
