@@ -19,6 +19,9 @@ use std::collections::BTreeSet;
 /// A lease by time that could be paid for a shorter time than this is not granted, in milliseconds.
 const USEFUL_LEASE_MS: u64 = 1_000;
 
+/// How many leases of one job a machine may have whose payments never come together.
+const FUNDING_TRIES_MAX: usize = 3;
+
 impl Engine {
     /// Gives a slot (or an audit's replica work) to an offer. `None` when the escrow cannot fund a useful
     /// lease by time.
@@ -184,7 +187,7 @@ impl Engine {
                 | CloseReason::Cheated
                 | CloseReason::Dismissed
         );
-        if failed {
+        if failed && !self.may_be_funded_again(lease) {
             self.state.job_mut(job).avoid.insert(machine);
         }
         self.void_running(lease, reason);
@@ -193,6 +196,15 @@ impl Engine {
         if self.state.job(job).is_active() {
             self.fill_slots(order);
         }
+    }
+
+    /// Whether the machine may have another lease of the job: its payments never came together, which need not be its doing
+    /// (an invoice that was lost in a crash cannot be made again), and it has not happened too often.
+    fn may_be_funded_again(&self, lease: LeaseId) -> bool {
+        let row = self.state.lease(lease);
+        let is_unfunded = row.hold.as_ref().is_some_and(|hold| hold.funded_msat == Msat::ZERO);
+        let leases = self.state.job(row.job).leases.iter().map(|lease| self.state.lease(*lease));
+        is_unfunded && leases.filter(|other| other.machine == row.machine).count() < FUNDING_TRIES_MAX
     }
 
     /// Voids the attempts of a lease that are not committed; their tasks run elsewhere.

@@ -203,6 +203,18 @@ fn a_lease_that_nobody_funds_is_void_and_costs_nothing() {
 }
 
 #[test]
+fn a_machine_whose_invoices_got_lost_may_try_again_but_not_for_ever() {
+    let mut scene = Scene::new(Rate::per_task(Msat(5_000)), per_task(KEPT), 4);
+    for tries in 1..=3 {
+        assert_eq!(scene.world.leases_of(&scene.worker).len(), 1, "lease {tries}");
+        scene.lease = scene.world.leases_of(&scene.worker)[0];
+        assert_eq!(scene.phase(), HoldPhase::Dealt, "with hashes of its own");
+        scene.says(Command::QuitLease { lease: scene.lease }).unwrap();
+    }
+    assert!(scene.world.leases_of(&scene.worker).is_empty());
+}
+
+#[test]
 fn a_proven_cheat_gets_no_preimage() {
     let mut world = World::new();
     let rate = Rate::per_task(Msat(5_000));

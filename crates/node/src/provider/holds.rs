@@ -112,10 +112,15 @@ pub async fn see_to(
     let lease = hold.lease;
     match &hold.due {
         HoldDue::Wait => Ok(None),
-        HoldDue::Invoice => {
-            let invoices = make_invoices(node, invoices, hold, now).await?;
-            Ok(Some(Command::InvoiceHold { lease, invoices }))
-        }
+        HoldDue::Invoice => match make_invoices(node, invoices, hold, now).await {
+            Ok(invoices) => Ok(Some(Command::InvoiceHold { lease, invoices })),
+            // The market deals other hashes for the next lease.
+            Err(HoldError::Invoice { lease, reason }) => {
+                tracing::warn!(%lease, %reason, "given back: its payments cannot be invoiced");
+                Ok(Some(Command::QuitLease { lease }))
+            }
+            Err(error) => Err(error),
+        },
         HoldDue::Fund => Ok(is_held(node, hold).await?.then_some(Command::HoldFunded { lease })),
         HoldDue::Claim { preimages, .. } => {
             Ok(claim(node, hold, preimages).await?.then_some(Command::HoldOver { lease }))
@@ -123,8 +128,8 @@ pub async fn see_to(
     }
 }
 
-/// Each invoice is written down before the next is made; one that was made and then lost in a crash makes the lease void,
-/// because its hash serves no second one.
+/// Each invoice is written down before the next is made. One that was made and then lost in a crash cannot be made again,
+/// because its hash serves no second one: the lease is given back.
 async fn make_invoices(
     node: &dyn LightningNode,
     kept: &mut HoldInvoices,
