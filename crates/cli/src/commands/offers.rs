@@ -182,7 +182,7 @@ async fn follow(session: &Session, output: &Output) -> Result<(), Failure> {
         match news? {
             OfferNews::Stands(offer) => {
                 output.json_line(&offer)?;
-                let price = text::rate(&offer.terms.rate);
+                let price = text::rate(&offer.terms.rate, output);
                 let state = if offer.is_live { "live" } else { "lost" };
                 let free = text::resources(&offer.free);
                 output
