@@ -201,11 +201,11 @@ fn costs_that_cannot_be_are_refused_before_anything_is_offered() {
             .unwrap_err()
             .to_string()
     };
-    insta::assert_snapshot!(refused("usd_per_kwh = 0.1"), @"[costs]: say `watts`, or `hardware` as the catalogue calls it");
+    insta::assert_snapshot!(refused("usd_per_kwh = 0.1"), @"[costs]: the costs lack something: say `watts` (--watts), or `hardware` (--hardware) as the catalogue calls it");
     insta::assert_snapshot!(refused("watts = 0\nusd_per_kwh = 0.1\npaid_for = true"), @"[costs]: the power is 0; it has to be from 0.1 to 1000000 W");
-    insta::assert_snapshot!(refused("watts = 10\npaid_for = true"), @"[costs]: say `usd_per_kwh`, or a `region` of the catalogue");
+    insta::assert_snapshot!(refused("watts = 10\npaid_for = true"), @"[costs]: the costs lack something: say `usd_per_kwh` (--tariff), or a `region` of the catalogue in the file");
     insta::assert_snapshot!(refused("watts = 10\nregion = \"Texsa\"\npaid_for = true"), @"[costs]: the catalogue has no region `Texsa`; did you mean `Texas`?");
-    insta::assert_snapshot!(refused("watts = 10\nusd_per_kwh = 0.1"), @"[costs]: say `price_usd`, or `paid_for = true` where only power counts");
+    insta::assert_snapshot!(refused("watts = 10\nusd_per_kwh = 0.1"), @"[costs]: the costs lack something: say what the machine cost with `price_usd` (--hardware-usd), or `paid_for = true` (--paid-for) where only power counts");
     insta::assert_snapshot!(
         refused("watts = 10\nusd_per_kwh = 0.1\npaid_for = true\ntariff_hours = [{ hours = \"17:00-21:00\", usd_per_kwh = -1 }]"),
         @"[costs]: the tariff is -1; it has to be from 0 to 100 $/kWh"
