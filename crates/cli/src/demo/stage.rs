@@ -115,7 +115,9 @@ impl Stage {
             let mut events = pin!(self.market.events(Some(after), Some(secret)));
             while let Some(event) = events.next().await.transpose()? {
                 match event.event {
-                    Event::TopUpInvoiced { bolt11, .. } => drop(self.market.dev_pay(&bolt11).await?),
+                    Event::TopUpInvoiced { bolt11, .. } => {
+                        self.market.dev_pay(&bolt11).await?;
+                    }
                     Event::TopUpReceived { .. } => return Ok(()),
                     _ => {}
                 }

@@ -43,7 +43,10 @@ fn an_unknown_payment_stays_locked_until_somebody_knows() {
     world.as_venue(outcome(WithdrawalOutcome::Unknown));
     assert_eq!(world.available(party), Msat(4_900));
     let again = world.apply(key.public(), withdraw(1_000, 1));
-    assert!(matches!(again, Err(Rejection::InvoiceUsed)), "the same invoice must not be paid twice: {again:?}");
+    assert!(
+        matches!(again, Err(Rejection::InvoiceUsed)),
+        "the same invoice must not be paid twice: {again:?}"
+    );
     world.as_venue(outcome(WithdrawalOutcome::Failed { reason: "no route".into() }));
     assert_eq!(world.available(party), Msat(10_000));
     world.apply(key.public(), withdraw(1_000, 1)).unwrap();

@@ -142,26 +142,7 @@ impl CostsConfig {
                 ));
             }
         };
-        let price_usd = given(PRICE, self.price_usd, &mut figures)?.map(Usd);
-        let purchase = match (self.paid_for, price_usd.or(hardware.map(|row| row.price_usd))) {
-            (true, _) => None,
-            (false, Some(price_usd)) => Some(Purchase {
-                price_usd,
-                residual: self.residual.map_or(Decimal::ZERO, fraction),
-                life_years: given_or_assumed(
-                    LIFE_YEARS,
-                    self.life_years,
-                    "hardware_life",
-                    catalogue,
-                    &mut figures,
-                )?,
-            }),
-            (false, None) => {
-                return Err(CostsError::Missing(
-                    "what the machine cost with `price_usd` (--hardware-usd), or `paid_for = true` (--paid-for) where only power counts",
-                ));
-            }
-        };
+        let purchase = self.purchase(hardware.map(|row| row.price_usd), catalogue, &mut figures)?;
         let utilization = given_or_assumed(
             UTILIZATION,
             self.utilization.map(fraction),
@@ -197,6 +178,25 @@ impl CostsConfig {
         };
         costs.check()?;
         Ok((costs, figures))
+    }
+
+    /// What the machine cost, and how it loses its value; nothing where only power counts.
+    fn purchase(
+        &self,
+        listed_usd: Option<Usd>,
+        catalogue: &Catalogue,
+        figures: &mut Figures,
+    ) -> Result<Option<Purchase>, CostsError> {
+        let price_usd = given(PRICE, self.price_usd, figures)?.map(Usd).or(listed_usd);
+        if self.paid_for {
+            return Ok(None);
+        }
+        let price_usd = price_usd.ok_or(CostsError::Missing(
+            "what the machine cost with `price_usd` (--hardware-usd), or `paid_for = true` (--paid-for) where only power counts",
+        ))?;
+        let life_years = given_or_assumed(LIFE_YEARS, self.life_years, "hardware_life", catalogue, figures)?;
+        let residual = self.residual.map_or(Decimal::ZERO, fraction);
+        Ok(Some(Purchase { price_usd, residual, life_years }))
     }
 
     /// What electricity costs at a time of the week.
