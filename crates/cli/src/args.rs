@@ -70,7 +70,7 @@ pub(crate) struct Global {
     /// Print what lies behind an error, and log more
     #[arg(long, short, global = true)]
     pub(crate) verbose: bool,
-    /// Show dollars as well, by --fiat-rate or the [btc] of your own prices
+    /// Show dollars as well, by --fiat-rate or the rate in your own prices
     #[arg(long, global = true, value_name = "CURRENCY")]
     pub(crate) fiat: Option<FiatChoice>,
     /// What a bitcoin costs and since when, for --fiat: 100000@2026-11-20

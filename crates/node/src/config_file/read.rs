@@ -57,8 +57,7 @@ mod tests {
     fn pipes_and_devices_are_refused_before_they_are_opened() {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
-        let permissions = rustix::fs::Mode::from_raw_mode(0o600);
-        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, permissions, 0).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         // Nobody writes into it: opening it would wait for ever.
         for file in [pipe.as_path(), Path::new("/dev/zero")] {
             let error = read_text(file, 4).unwrap_err().to_string();
