@@ -65,6 +65,20 @@ impl Testbed for Bed {
         self.inner.inject(Fault::HangPayment { for_ms, then: HangEnd::Delivered });
         true
     }
+
+    fn set_payee_reachable(&self, is_reachable: bool) -> NodeFuture<'_, bool, Unavailable> {
+        if !is_reachable {
+            self.inner.inject(Fault::FailPayment);
+        }
+        Box::pin(ready(Ok(true)))
+    }
+
+    fn restart(&self) -> NodeFuture<'_, bool, Unavailable> {
+        let network = self.inner.network();
+        let written = serde_json::to_vec(&network.save()).unwrap();
+        network.load(serde_json::from_slice(&written).unwrap());
+        Box::pin(ready(Ok(true)))
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,8 +6,8 @@
 
 use crate::node::{
     CancelError, EventCursor, FailureReason, Invoice, InvoiceError, InvoiceRequest, InvoiceState,
-    LightningNode, NodeEvent, NodeFuture, PayError, PayRequest, PaymentState, Preimage, SettleError,
-    Unavailable,
+    LightningNode, NodeBalance, NodeEvent, NodeFuture, PayError, PayRequest, PaymentState, Preimage,
+    SettleError, Unavailable,
 };
 use market::{id::PaymentHash, units::Msat};
 use std::{fmt, pin::Pin};
@@ -32,6 +32,22 @@ pub trait Testbed: Send + Sync {
     /// Makes the next payment's outcome unknown for this long, after which it arrives. `false` where the testbed cannot;
     /// then the checks of unknown payments are skipped, and the report says so.
     fn hang_next_payment(&self, for_ms: u64) -> bool;
+    /// Makes the payee unreachable for the next payment, or reachable again. `false` where the testbed cannot, as above.
+    fn set_payee_reachable(&self, is_reachable: bool) -> NodeFuture<'_, bool, Unavailable>;
+    /// Stops both nodes and starts them from what they wrote down. `false` where the testbed cannot, as above.
+    fn restart(&self) -> NodeFuture<'_, bool, Unavailable>;
+    /// A secret that no invoice was made on before. Fresh testbeds can give the same one each time.
+    fn secret(&self) -> Preimage {
+        Preimage([0x5e; 32])
+    }
+    /// How long an invoice is open, or a payment held, in checks that let it run out. Where time is real it is short.
+    fn moment_ms(&self) -> u64 {
+        MINUTE_MS
+    }
+    /// What the payer learns when a hold expires. On the real network the payee's answer is the same as when it cancels.
+    fn reason_of_expiry(&self) -> FailureReason {
+        FailureReason::TimedOut
+    }
 }
 
 /// What the suite found.
@@ -106,8 +122,12 @@ checks! {
     a_hold_expires_by_itself,
     a_failed_payment_can_be_tried_again,
     an_unknown_payment_is_not_paid_again,
+    an_unreachable_payee_costs_nothing,
+    a_hold_outlives_a_restart,
+    amounts_have_limits,
     nobody_knows_what_was_never_made,
     events_lead_to_the_states,
+    events_can_be_read_again,
 }
 
 fn expect(holds: bool, seen: impl fmt::Debug) -> Outcome {
@@ -118,28 +138,40 @@ fn request(amount: Msat) -> InvoiceRequest {
     InvoiceRequest { amount, description: "conformance".to_owned(), expires_in_ms: MINUTE_MS }
 }
 
-fn to_pay(invoice: &Invoice) -> PayRequest {
-    PayRequest { bolt11: invoice.bolt11.clone(), amount: AMOUNT, max_fee: MAX_FEE }
+/// An invoice that runs out within the check.
+fn brief(testbed: &dyn Testbed) -> InvoiceRequest {
+    InvoiceRequest { expires_in_ms: testbed.moment_ms(), ..request(AMOUNT) }
 }
 
-/// A secret of the check's own; testbeds are fresh, so it may be the same each time.
-fn secret() -> Preimage {
-    Preimage([0x5e; 32])
+fn to_pay(invoice: &Invoice) -> PayRequest {
+    PayRequest { bolt11: invoice.bolt11.clone(), amount: AMOUNT, max_fee: MAX_FEE }
 }
 
 async fn open_invoice(testbed: &dyn Testbed) -> Result<Invoice, InvoiceError> {
     testbed.payee().create_invoice(request(AMOUNT)).await
 }
 
-/// An invoice whose payment the payee holds.
-async fn held_invoice(testbed: &dyn Testbed) -> Result<Invoice, Stop> {
-    let hash = secret().payment_hash();
-    let invoice = testbed.payee().create_hold_invoice(hash, MINUTE_MS, request(AMOUNT)).await?;
+/// An invoice whose payment the payee holds, and its secret.
+async fn held_invoice(testbed: &dyn Testbed) -> Result<(Invoice, Preimage), Stop> {
+    held_for(testbed, MINUTE_MS).await
+}
+
+async fn held_for(testbed: &dyn Testbed, hold_ms: u64) -> Result<(Invoice, Preimage), Stop> {
+    let secret = testbed.secret();
+    let hash = secret.payment_hash();
+    let invoice = testbed.payee().create_hold_invoice(hash, hold_ms, request(AMOUNT)).await?;
     let state = testbed.payer().pay(to_pay(&invoice)).await?;
     expect(matches!(state, PaymentState::InFlight | PaymentState::Unknown), state)?;
     let state = wait_for_invoice(testbed, hash, |state| matches!(state, InvoiceState::Held { .. })).await?;
     expect(matches!(state, InvoiceState::Held { .. }), state)?;
-    Ok(invoice)
+    Ok((invoice, secret))
+}
+
+/// Ends a hold: where checks share a testbed, one that ran out later would disturb another.
+async fn give_back(testbed: &dyn Testbed, invoice: &Invoice) -> Outcome {
+    testbed.payee().cancel(invoice.payment_hash).await?;
+    let state = decided(testbed, invoice.payment_hash).await?;
+    expect(matches!(state, PaymentState::Failed { .. }), state)
 }
 
 /// Looks at a payment until it is decided.
@@ -173,8 +205,24 @@ async fn spendable(node: &dyn LightningNode) -> Result<u64, Unavailable> {
     Ok(node.balance().await?.spendable.0)
 }
 
+/// Real channels agree on a new balance a moment after the payment is decided.
+async fn ends_with(testbed: &dyn Testbed, node: &dyn LightningNode, wanted: NodeBalance) -> Outcome {
+    for _ in 0..LOOKS_MAX {
+        if node.balance().await? == wanted {
+            return Ok(());
+        }
+        testbed.pass_time(100).await?;
+    }
+    Err(Stop::Fail(format!("{:?} instead of {wanted:?}", node.balance().await?)))
+}
+
+/// What the payee has once `came` has arrived.
+fn with(had: NodeBalance, came: Msat) -> NodeBalance {
+    NodeBalance { spendable: Msat(had.spendable.0 + came.0), ..had }
+}
+
 async fn a_payment_arrives_and_is_proven(testbed: &dyn Testbed) -> Outcome {
-    let (payer_had, payee_had) = (spendable(testbed.payer()).await?, spendable(testbed.payee()).await?);
+    let (payer_had, payee_had) = (spendable(testbed.payer()).await?, testbed.payee().balance().await?);
     let invoice = open_invoice(testbed).await?;
     testbed.payer().pay(to_pay(&invoice)).await?;
     match decided(testbed, invoice.payment_hash).await? {
@@ -188,12 +236,11 @@ async fn a_payment_arrives_and_is_proven(testbed: &dyn Testbed) -> Outcome {
     }
     let state = wait_for_invoice(testbed, invoice.payment_hash, |state| *state != InvoiceState::Open).await?;
     expect(matches!(state, InvoiceState::Paid { .. }), state)?;
-    let came = spendable(testbed.payee()).await? - payee_had;
-    expect(came == AMOUNT.0, format!("{came} msat reached the payee"))
+    ends_with(testbed, testbed.payee(), with(payee_had, AMOUNT)).await
 }
 
 async fn paying_twice_pays_once(testbed: &dyn Testbed) -> Outcome {
-    let invoice = open_invoice(testbed).await?;
+    let invoice = testbed.payee().create_invoice(brief(testbed)).await?;
     testbed.payer().pay(to_pay(&invoice)).await?;
     let first = decided(testbed, invoice.payment_hash).await?;
     let left = spendable(testbed.payer()).await?;
@@ -201,7 +248,7 @@ async fn paying_twice_pays_once(testbed: &dyn Testbed) -> Outcome {
     expect(second == first, second)?;
     expect(spendable(testbed.payer()).await? == left, "the second payment cost money")?;
     // A caller that lost the answer may ask again after the invoice has expired.
-    testbed.pass_time(2 * MINUTE_MS).await?;
+    testbed.pass_time(2 * testbed.moment_ms()).await?;
     let late = testbed.payer().pay(to_pay(&invoice)).await?;
     expect(late == first, late)
 }
@@ -217,8 +264,8 @@ async fn an_amount_that_differs_is_refused(testbed: &dyn Testbed) -> Outcome {
 }
 
 async fn an_expired_invoice_is_not_paid(testbed: &dyn Testbed) -> Outcome {
-    let invoice = open_invoice(testbed).await?;
-    testbed.pass_time(2 * MINUTE_MS).await?;
+    let invoice = testbed.payee().create_invoice(brief(testbed)).await?;
+    testbed.pass_time(2 * testbed.moment_ms()).await?;
     let refused = testbed.payer().pay(to_pay(&invoice)).await;
     expect(refused == Err(PayError::Expired), refused)?;
     let state = wait_for_invoice(testbed, invoice.payment_hash, |state| *state != InvoiceState::Open).await?;
@@ -230,10 +277,7 @@ async fn a_fee_above_the_limit_fails(testbed: &dyn Testbed) -> Outcome {
     let invoice = open_invoice(testbed).await?;
     testbed.payer().pay(PayRequest { max_fee: Msat::ZERO, ..to_pay(&invoice) }).await?;
     match decided(testbed, invoice.payment_hash).await? {
-        PaymentState::Failed { .. } => {
-            let has = testbed.payer().balance().await?;
-            expect(has == had, has)
-        }
+        PaymentState::Failed { .. } => ends_with(testbed, testbed.payer(), had).await,
         PaymentState::Succeeded { fee, .. } => expect(fee == Msat::ZERO, fee),
         other => Err(Stop::Fail(format!("{other:?}"))),
     }
@@ -249,8 +293,7 @@ async fn a_cancelled_invoice_is_not_paid(testbed: &dyn Testbed) -> Outcome {
     expect(state == PaymentState::Failed { reason: FailureReason::Rejected }, state)?;
     let state = testbed.payee().invoice(invoice.payment_hash).await?;
     expect(state == Some(InvoiceState::Cancelled), state)?;
-    let has = testbed.payer().balance().await?;
-    expect(has == had, has)
+    ends_with(testbed, testbed.payer(), had).await
 }
 
 async fn what_is_not_an_invoice_is_refused(testbed: &dyn Testbed) -> Outcome {
@@ -265,7 +308,7 @@ async fn what_is_not_an_invoice_is_refused(testbed: &dyn Testbed) -> Outcome {
 }
 
 async fn a_hash_serves_one_invoice(testbed: &dyn Testbed) -> Outcome {
-    let hash = secret().payment_hash();
+    let hash = testbed.secret().payment_hash();
     testbed.payee().create_hold_invoice(hash, MINUTE_MS, request(AMOUNT)).await?;
     let again = testbed.payee().create_hold_invoice(hash, MINUTE_MS, request(AMOUNT)).await;
     expect(again == Err(InvoiceError::HashInUse(hash)), again)
@@ -273,7 +316,7 @@ async fn a_hash_serves_one_invoice(testbed: &dyn Testbed) -> Outcome {
 
 async fn a_held_payment_is_neither_spendable_nor_arrived(testbed: &dyn Testbed) -> Outcome {
     let (payer_had, payee_had) = (spendable(testbed.payer()).await?, spendable(testbed.payee()).await?);
-    let invoice = held_invoice(testbed).await?;
+    let (invoice, _) = held_invoice(testbed).await?;
     let balance = testbed.payer().balance().await?;
     expect(balance.in_flight >= AMOUNT, balance)?;
     expect(balance.spendable.0 + balance.in_flight.0 == payer_had, balance)?;
@@ -281,68 +324,69 @@ async fn a_held_payment_is_neither_spendable_nor_arrived(testbed: &dyn Testbed) 
     let again = testbed.payer().pay(to_pay(&invoice)).await?;
     expect(again == PaymentState::InFlight, again)?;
     let after = testbed.payer().balance().await?;
-    expect(after == balance, after)
+    expect(after == balance, after)?;
+    give_back(testbed, &invoice).await
 }
 
 async fn settling_takes_what_is_held(testbed: &dyn Testbed) -> Outcome {
-    let had = spendable(testbed.payee()).await?;
-    let invoice = held_invoice(testbed).await?;
-    testbed.payee().settle(secret()).await?;
-    testbed.payee().settle(secret()).await?;
+    let had = testbed.payee().balance().await?;
+    let (invoice, secret) = held_invoice(testbed).await?;
+    let left = spendable(testbed.payer()).await?;
+    testbed.payee().settle(secret).await?;
+    testbed.payee().settle(secret).await?;
     let state = decided(testbed, invoice.payment_hash).await?;
-    expect(matches!(state, PaymentState::Succeeded { preimage, .. } if preimage == secret()), state)?;
+    expect(matches!(state, PaymentState::Succeeded { preimage, .. } if preimage == secret), state)?;
     let state = testbed.payee().invoice(invoice.payment_hash).await?;
-    expect(state == Some(InvoiceState::Paid { preimage: secret() }), state)?;
-    let came = spendable(testbed.payee()).await? - had;
-    expect(came == AMOUNT.0, format!("{came} msat reached the payee"))?;
-    let balance = testbed.payer().balance().await?;
-    expect(balance.in_flight == Msat::ZERO, balance)
+    expect(state == Some(InvoiceState::Paid { preimage: secret }), state)?;
+    ends_with(testbed, testbed.payee(), with(had, AMOUNT)).await?;
+    let wanted = NodeBalance { spendable: Msat(left), in_flight: Msat::ZERO };
+    ends_with(testbed, testbed.payer(), wanted).await
 }
 
 async fn a_wrong_preimage_settles_nothing(testbed: &dyn Testbed) -> Outcome {
-    let invoice = held_invoice(testbed).await?;
+    let (invoice, _) = held_invoice(testbed).await?;
     let wrong = Preimage([0xbd; 32]);
     let refused = testbed.payee().settle(wrong).await;
     expect(refused == Err(SettleError::WrongPreimage(wrong.payment_hash())), refused)?;
     let state = testbed.payee().invoice(invoice.payment_hash).await?;
-    expect(matches!(state, Some(InvoiceState::Held { .. })), state)
+    expect(matches!(state, Some(InvoiceState::Held { .. })), state)?;
+    give_back(testbed, &invoice).await
 }
 
 async fn nothing_is_settled_before_it_is_paid(testbed: &dyn Testbed) -> Outcome {
-    let hash = secret().payment_hash();
+    let secret = testbed.secret();
+    let hash = secret.payment_hash();
     testbed.payee().create_hold_invoice(hash, MINUTE_MS, request(AMOUNT)).await?;
-    let refused = testbed.payee().settle(secret()).await;
+    let refused = testbed.payee().settle(secret).await;
     expect(refused == Err(SettleError::NotPaidYet(hash)), refused)
 }
 
 async fn cancelling_gives_back_what_is_held(testbed: &dyn Testbed) -> Outcome {
     let had = testbed.payer().balance().await?;
-    let invoice = held_invoice(testbed).await?;
+    let (invoice, secret) = held_invoice(testbed).await?;
     testbed.payee().cancel(invoice.payment_hash).await?;
     let state = decided(testbed, invoice.payment_hash).await?;
     expect(state == PaymentState::Failed { reason: FailureReason::Rejected }, state)?;
-    let has = testbed.payer().balance().await?;
-    expect(has == had, has)?;
-    let late = testbed.payee().settle(secret()).await;
+    ends_with(testbed, testbed.payer(), had).await?;
+    let late = testbed.payee().settle(secret).await;
     expect(late == Err(SettleError::WentBack(invoice.payment_hash)), late)
 }
 
 async fn what_is_settled_cannot_be_cancelled(testbed: &dyn Testbed) -> Outcome {
-    let invoice = held_invoice(testbed).await?;
-    testbed.payee().settle(secret()).await?;
+    let (invoice, secret) = held_invoice(testbed).await?;
+    testbed.payee().settle(secret).await?;
     let refused = testbed.payee().cancel(invoice.payment_hash).await;
     expect(refused == Err(CancelError::AlreadySettled(invoice.payment_hash)), refused)
 }
 
 async fn a_hold_expires_by_itself(testbed: &dyn Testbed) -> Outcome {
     let had = testbed.payer().balance().await?;
-    let invoice = held_invoice(testbed).await?;
-    testbed.pass_time(2 * MINUTE_MS).await?;
+    let (invoice, secret) = held_for(testbed, testbed.moment_ms()).await?;
+    testbed.pass_time(2 * testbed.moment_ms()).await?;
     let state = decided(testbed, invoice.payment_hash).await?;
-    expect(state == PaymentState::Failed { reason: FailureReason::TimedOut }, state)?;
-    let has = testbed.payer().balance().await?;
-    expect(has == had, has)?;
-    let late = testbed.payee().settle(secret()).await;
+    expect(state == PaymentState::Failed { reason: testbed.reason_of_expiry() }, state)?;
+    ends_with(testbed, testbed.payer(), had).await?;
+    let late = testbed.payee().settle(secret).await;
     expect(late == Err(SettleError::WentBack(invoice.payment_hash)), late)?;
     let state = testbed.payee().invoice(invoice.payment_hash).await?;
     expect(state == Some(InvoiceState::Expired), state)
@@ -361,27 +405,77 @@ async fn a_failed_payment_can_be_tried_again(testbed: &dyn Testbed) -> Outcome {
 }
 
 async fn an_unknown_payment_is_not_paid_again(testbed: &dyn Testbed) -> Outcome {
-    if !testbed.hang_next_payment(MINUTE_MS / 2) {
+    let hangs_for_ms = testbed.moment_ms() / 2;
+    let had = testbed.payee().balance().await?;
+    let invoice = open_invoice(testbed).await?;
+    if !testbed.hang_next_payment(hangs_for_ms) {
         return Err(Stop::Skip);
     }
-    let had = spendable(testbed.payee()).await?;
-    let invoice = open_invoice(testbed).await?;
+    // A node that has sent it itself calls it in flight; neither is decided.
+    let is_open = |state| matches!(state, PaymentState::Unknown | PaymentState::InFlight);
     let state = testbed.payer().pay(to_pay(&invoice)).await?;
-    expect(state == PaymentState::Unknown, state)?;
+    expect(is_open(state), state)?;
     let balance = testbed.payer().balance().await?;
     expect(balance.in_flight >= AMOUNT, balance)?;
     let again = testbed.payer().pay(to_pay(&invoice)).await?;
-    expect(again == PaymentState::Unknown, again)?;
+    expect(again == state, again)?;
     expect(testbed.payer().balance().await? == balance, "the second payment cost money")?;
-    testbed.pass_time(MINUTE_MS / 2).await?;
+    testbed.pass_time(hangs_for_ms).await?;
     let state = decided(testbed, invoice.payment_hash).await?;
     expect(matches!(state, PaymentState::Succeeded { .. }), state)?;
-    let came = spendable(testbed.payee()).await? - had;
-    expect(came == AMOUNT.0, format!("{came} msat reached the payee"))
+    ends_with(testbed, testbed.payee(), with(had, AMOUNT)).await
+}
+
+async fn an_unreachable_payee_costs_nothing(testbed: &dyn Testbed) -> Outcome {
+    let had = testbed.payer().balance().await?;
+    let invoice = open_invoice(testbed).await?;
+    if !testbed.set_payee_reachable(false).await? {
+        return Err(Stop::Skip);
+    }
+    testbed.payer().pay(to_pay(&invoice)).await?;
+    let state = decided(testbed, invoice.payment_hash).await?;
+    testbed.set_payee_reachable(true).await?;
+    expect(state == PaymentState::Failed { reason: FailureReason::NoRoute }, state)?;
+    ends_with(testbed, testbed.payer(), had).await?;
+    testbed.payer().pay(to_pay(&invoice)).await?;
+    let state = decided(testbed, invoice.payment_hash).await?;
+    expect(matches!(state, PaymentState::Succeeded { .. }), state)
+}
+
+async fn a_hold_outlives_a_restart(testbed: &dyn Testbed) -> Outcome {
+    let had = testbed.payee().balance().await?;
+    let (invoice, secret) = held_invoice(testbed).await?;
+    if !testbed.restart().await? {
+        return Err(Stop::Skip);
+    }
+    let state = testbed.payee().invoice(invoice.payment_hash).await?;
+    expect(matches!(state, Some(InvoiceState::Held { .. })), state)?;
+    let state = testbed.payer().pay(to_pay(&invoice)).await?;
+    expect(matches!(state, PaymentState::InFlight | PaymentState::Unknown), state)?;
+    testbed.payee().settle(secret).await?;
+    let state = decided(testbed, invoice.payment_hash).await?;
+    expect(matches!(state, PaymentState::Succeeded { preimage, .. } if preimage == secret), state)?;
+    ends_with(testbed, testbed.payee(), with(had, AMOUNT)).await
+}
+
+async fn amounts_have_limits(testbed: &dyn Testbed) -> Outcome {
+    let had = testbed.payer().balance().await?;
+    let too_much = Msat(had.spendable.0 + 1);
+    let invoice = testbed.payee().create_invoice(request(too_much)).await?;
+    testbed.payer().pay(PayRequest { amount: too_much, ..to_pay(&invoice) }).await?;
+    let state = decided(testbed, invoice.payment_hash).await?;
+    expect(state == PaymentState::Failed { reason: FailureReason::InsufficientBalance }, state)?;
+    ends_with(testbed, testbed.payer(), had).await?;
+    // A satoshi is less than the chain can carry, and still arrives.
+    let little = Msat(1_000);
+    let invoice = testbed.payee().create_invoice(request(little)).await?;
+    testbed.payer().pay(PayRequest { amount: little, ..to_pay(&invoice) }).await?;
+    let state = decided(testbed, invoice.payment_hash).await?;
+    expect(matches!(state, PaymentState::Succeeded { .. }), state)
 }
 
 async fn nobody_knows_what_was_never_made(testbed: &dyn Testbed) -> Outcome {
-    let hash = secret().payment_hash();
+    let hash = testbed.secret().payment_hash();
     let (payment, invoice) = (testbed.payer().payment(hash).await?, testbed.payee().invoice(hash).await?);
     expect(payment.is_none() && invoice.is_none(), (payment, invoice))?;
     let cancelled = testbed.payee().cancel(hash).await;
@@ -396,7 +490,7 @@ async fn events_lead_to_the_states(testbed: &dyn Testbed) -> Outcome {
         .await?;
     let paid = NodeEvent::InvoicePaid { payment_hash: invoice.payment_hash, amount: AMOUNT };
     for _ in 0..LOOKS_MAX {
-        let events = testbed.payee().events(EventCursor::default(), 100).await?;
+        let events = all_events(testbed.payee(), 100).await?;
         if let Some((cursor, _)) = events.iter().find(|(_, event)| *event == paid) {
             let later = testbed.payee().events(*cursor, 100).await?;
             return expect(later.iter().all(|(after, _)| after > cursor), later);
@@ -404,6 +498,51 @@ async fn events_lead_to_the_states(testbed: &dyn Testbed) -> Outcome {
         testbed.pass_time(100).await?;
     }
     Err(Stop::Fail("no event says that the invoice was paid".to_owned()))
+}
+
+/// All events, asked for `limit` at a time.
+async fn all_events(
+    node: &dyn LightningNode,
+    limit: usize,
+) -> Result<Vec<(EventCursor, NodeEvent)>, Unavailable> {
+    let mut events: Vec<(EventCursor, NodeEvent)> = Vec::new();
+    loop {
+        let after = events.last().map_or(EventCursor::default(), |(cursor, _)| *cursor);
+        let more = node.events(after, limit).await?;
+        if more.is_empty() {
+            return Ok(events);
+        }
+        events.extend(more);
+    }
+}
+
+async fn events_can_be_read_again(testbed: &dyn Testbed) -> Outcome {
+    let (invoice, secret) = held_invoice(testbed).await?;
+    testbed.payee().settle(secret).await?;
+    decided(testbed, invoice.payment_hash).await?;
+    wait_for_invoice(testbed, invoice.payment_hash, |state| matches!(state, InvoiceState::Paid { .. }))
+        .await?;
+    let all = all_events(testbed.payee(), 100).await?;
+    let of_it: Vec<NodeEvent> = all
+        .iter()
+        .map(|(_, event)| *event)
+        .filter(|event| match event {
+            NodeEvent::InvoiceHeld { payment_hash, .. }
+            | NodeEvent::InvoicePaid { payment_hash, .. }
+            | NodeEvent::InvoiceClosed { payment_hash }
+            | NodeEvent::PaymentSucceeded { payment_hash, .. }
+            | NodeEvent::PaymentFailed { payment_hash, .. } => *payment_hash == invoice.payment_hash,
+        })
+        .collect();
+    let payment_hash = invoice.payment_hash;
+    let wanted = [
+        NodeEvent::InvoiceHeld { payment_hash, amount: AMOUNT },
+        NodeEvent::InvoicePaid { payment_hash, amount: AMOUNT },
+    ];
+    expect(of_it == wanted, of_it)?;
+    expect(all.is_sorted_by(|a, b| a.0 < b.0), "cursors that do not rise")?;
+    let in_pieces = all_events(testbed.payee(), 1).await?;
+    expect(in_pieces == all, "events that change when they are read again")
 }
 
 #[cfg(test)]

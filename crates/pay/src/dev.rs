@@ -51,6 +51,11 @@ impl DevNetwork {
         DevNetwork { state: Arc::new(Mutex::new(saved.into())), clock: Arc::new(clock) }
     }
 
+    /// Goes back to what was saved, as a restart does.
+    pub fn load(&self, saved: DevState) {
+        *self.lock() = saved.into();
+    }
+
     /// Everything there is to know about the network, keys included.
     pub fn save(&self) -> DevState {
         self.lock().clone().into()

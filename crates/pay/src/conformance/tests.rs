@@ -17,6 +17,8 @@ enum Mistake {
     SettlesWithAnyPreimage,
     ForgetsToGiveBack,
     TellsNoEvents,
+    ForgetsWhereEventsWere,
+    CallsEveryFailureNoRoute,
 }
 
 struct Mistaken<N> {
@@ -79,8 +81,16 @@ impl<N: LightningNode> LightningNode for Mistaken<N> {
     }
 
     fn payment(&self, payment_hash: PaymentHash) -> NodeFuture<'_, Option<PaymentState>, Unavailable> {
-        let forgets = self.mistake == Mistake::ForgetsPayments;
-        Box::pin(async move { if forgets { Ok(None) } else { self.node.payment(payment_hash).await } })
+        Box::pin(async move {
+            let state = self.node.payment(payment_hash).await?;
+            Ok(match (self.mistake, state) {
+                (Mistake::ForgetsPayments, _) => None,
+                (Mistake::CallsEveryFailureNoRoute, Some(PaymentState::Failed { .. })) => {
+                    Some(PaymentState::Failed { reason: FailureReason::NoRoute })
+                }
+                (_, state) => state,
+            })
+        })
     }
 
     fn balance(&self) -> NodeFuture<'_, NodeBalance, Unavailable> {
@@ -97,7 +107,8 @@ impl<N: LightningNode> LightningNode for Mistaken<N> {
         limit: usize,
     ) -> NodeFuture<'_, Vec<(EventCursor, NodeEvent)>, Unavailable> {
         let limit = if self.mistake == Mistake::TellsNoEvents { 0 } else { limit };
-        self.node.events(after, limit)
+        let skips = u64::from(self.mistake == Mistake::ForgetsWhereEventsWere && limit == 1);
+        self.node.events(EventCursor(after.0 + skips), limit)
     }
 }
 
@@ -123,6 +134,14 @@ impl Testbed for MistakenBed {
     fn hang_next_payment(&self, for_ms: u64) -> bool {
         self.bed.hang_next_payment(for_ms)
     }
+
+    fn set_payee_reachable(&self, is_reachable: bool) -> NodeFuture<'_, bool, Unavailable> {
+        self.bed.set_payee_reachable(is_reachable)
+    }
+
+    fn restart(&self) -> NodeFuture<'_, bool, Unavailable> {
+        self.bed.restart()
+    }
 }
 
 fn failed_with(mistake: Mistake) -> Vec<&'static str> {
@@ -145,6 +164,8 @@ fn every_mistake_is_found() {
         (Mistake::SettlesWithAnyPreimage, "a_wrong_preimage_settles_nothing"),
         (Mistake::ForgetsToGiveBack, "cancelling_gives_back_what_is_held"),
         (Mistake::TellsNoEvents, "events_lead_to_the_states"),
+        (Mistake::ForgetsWhereEventsWere, "events_can_be_read_again"),
+        (Mistake::CallsEveryFailureNoRoute, "amounts_have_limits"),
     ] {
         let failed = failed_with(mistake);
         assert!(failed.contains(&found_by), "{mistake:?} fails only {failed:?}");
@@ -153,8 +174,8 @@ fn every_mistake_is_found() {
 
 #[test]
 fn what_a_testbed_cannot_set_up_is_skipped_and_said() {
-    struct NoHang(Bed);
-    impl Testbed for NoHang {
+    struct Rigid(Bed);
+    impl Testbed for Rigid {
         fn payer(&self) -> &dyn LightningNode {
             &self.0.alice
         }
@@ -167,8 +188,18 @@ fn what_a_testbed_cannot_set_up_is_skipped_and_said() {
         fn hang_next_payment(&self, _: u64) -> bool {
             false
         }
+        fn set_payee_reachable(&self, _: bool) -> NodeFuture<'_, bool, Unavailable> {
+            Box::pin(std::future::ready(Ok(false)))
+        }
+        fn restart(&self) -> NodeFuture<'_, bool, Unavailable> {
+            Box::pin(std::future::ready(Ok(false)))
+        }
     }
-    let report = now(run(async || NoHang(Bed::new())));
+    let report = now(run(async || Rigid(Bed::new())));
     let text = report.to_string();
-    assert_eq!(text, "18 passed, 1 skipped, 0 failed\nskipped an_unknown_payment_is_not_paid_again");
+    let wanted = "20 passed, 3 skipped, 0 failed
+skipped an_unknown_payment_is_not_paid_again
+skipped an_unreachable_payee_costs_nothing
+skipped a_hold_outlives_a_restart";
+    assert_eq!(text, wanted);
 }

@@ -74,6 +74,19 @@ impl Testbed for Bed {
         self.alice.inject(Fault::HangPayment { for_ms, then: HangEnd::Delivered });
         true
     }
+
+    fn set_payee_reachable(&self, is_reachable: bool) -> NodeFuture<'_, bool, Unavailable> {
+        if !is_reachable {
+            self.alice.inject(Fault::FailPayment);
+        }
+        Box::pin(ready(Ok(true)))
+    }
+
+    fn restart(&self) -> NodeFuture<'_, bool, Unavailable> {
+        let written = serde_json::to_vec(&self.network.save()).unwrap();
+        self.network.load(serde_json::from_slice(&written).unwrap());
+        Box::pin(ready(Ok(true)))
+    }
 }
 
 fn clock(time: &Arc<AtomicU64>) -> impl Fn() -> TimeMs + Send + Sync + 'static {
@@ -101,7 +114,7 @@ pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
 fn the_dev_network_conforms() {
     let report = now(conformance::run(async || Bed::new()));
     assert!(report.failed.is_empty() && report.skipped.is_empty(), "{report}");
-    assert_eq!(report.passed.len(), 19);
+    assert_eq!(report.passed.len(), 23);
 }
 
 #[test]
