@@ -16,6 +16,10 @@ ci:
 test *args:
     cargo test --workspace {{ args }}
 
+# real Lightning nodes on a real chain; builds bitcoind the first time
+regtest *args:
+    scripts/regtest {{ args }}
+
 # quick answers while writing: format, then the compiler, clippy and tidy
 check:
     cargo fmt --all

@@ -116,6 +116,27 @@ pub(crate) fn encode(key: &SecretKey, terms: &Terms<'_>) -> Result<(String, Time
     Ok((invoice.to_string(), TimeMs((now_s + expiry_s) * 1_000)))
 }
 
+/// The same invoice, signed again by its payee's key, with another number of blocks before the end at which its payment
+/// has to arrive.
+#[cfg(any(test, feature = "ldk"))]
+pub(crate) fn with_final_cltv(
+    invoice: Bolt11Invoice,
+    blocks: u64,
+    key: &SecretKey,
+) -> Result<String, BadInvoice> {
+    use lightning_invoice::{MinFinalCltvExpiryDelta, RawTaggedField, TaggedField};
+    let (mut raw, ..) = invoice.into_signed_raw().into_parts();
+    let fields = &mut raw.data.tagged_fields;
+    let is_cltv = |field: &RawTaggedField| {
+        matches!(field, RawTaggedField::KnownSemantics(TaggedField::MinFinalCltvExpiryDelta(_)))
+    };
+    fields.retain(|field| !is_cltv(field));
+    fields.push(TaggedField::MinFinalCltvExpiryDelta(MinFinalCltvExpiryDelta(blocks)).into());
+    let signed = raw.sign(|digest| Ok::<_, BadInvoice>(SECP256K1.sign_ecdsa_recoverable(digest, key)))?;
+    let invoice = Bolt11Invoice::from_signed(signed).map_err(|error| BadInvoice(format!("{error:?}")))?;
+    Ok(invoice.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,6 +185,19 @@ mod tests {
         assert!(!read.describes(&text[1..]), "another text");
         let (short, _) = encoded(1_000, TimeMs(1_750_000_000_000));
         assert!(!decode(&short).unwrap().describes("two frames"), "LUD-06 asks for the digest");
+    }
+
+    #[test]
+    fn signing_again_changes_nothing_but_the_blocks() {
+        let (text, _) = encoded(1_234, TimeMs(1_750_000_000_000));
+        let key = SecretKey::from_slice(&[7; 32]).unwrap();
+        let before: Bolt11Invoice = text.parse().unwrap();
+        let again = with_final_cltv(before.clone(), 700, &key).unwrap();
+        let after: Bolt11Invoice = again.parse().unwrap();
+        assert_eq!(after.payment_secret(), before.payment_secret());
+        let was = decode(&text).unwrap();
+        assert_eq!(was.final_blocks, 18);
+        assert_eq!(decode(&again).unwrap(), Bolt11 { final_blocks: 700, ..was });
     }
 
     #[test]

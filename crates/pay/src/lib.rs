@@ -2,8 +2,8 @@
 //!
 //! [`LightningNode`] is what the market needs from a node: invoices that are paid at once or held, payments that
 //! happen at most once, and honest answers about what is not known yet. [`dev`] is a whole network of nodes in this
-//! process, with real BOLT11 invoices and real preimages, and play money. [`conformance`] is the suite of checks that
-//! every implementation has to pass.
+//! process, with real BOLT11 invoices and real preimages, and play money. With feature `ldk` there is `ldk`, an embedded
+//! node with real channels. [`conformance`] is the suite of checks that every implementation has to pass.
 //!
 //! Three rules hold for everybody who pays through this crate:
 //!
@@ -34,6 +34,8 @@ pub mod bolt11;
 pub mod conformance;
 pub mod dev;
 pub mod l402;
+#[cfg(feature = "ldk")]
+pub mod ldk;
 mod node;
 
 pub use node::{

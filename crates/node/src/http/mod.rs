@@ -46,7 +46,7 @@ mod writer;
 pub use blob_store::BlobLimits;
 pub use config::{Limits, MarketConfig, Payments, Prices, Tls};
 pub use payments::PurseError;
-pub use running::{RunningMarket, ServeError, StopError, serve};
+pub use running::{RunningMarket, ServeError, StopError, asked_to_end, serve};
 pub use tls::TlsError;
 pub use tolls::TollsError;
 pub use venue_key::{KeyError, venue_key};

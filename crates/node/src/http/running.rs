@@ -415,8 +415,9 @@ impl Drop for RunningMarket {
     }
 }
 
+/// Returns when the process is asked to end: by Ctrl-C or SIGTERM.
 #[cfg(unix)]
-async fn asked_to_end() {
+pub async fn asked_to_end() {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => {
@@ -432,7 +433,8 @@ async fn asked_to_end() {
     }
 }
 
+/// Returns when the process is asked to end, by Ctrl-C.
 #[cfg(not(unix))]
-async fn asked_to_end() {
+pub async fn asked_to_end() {
     let _ = tokio::signal::ctrl_c().await;
 }
