@@ -157,6 +157,8 @@ pub(crate) enum Command {
     /// Find out how a job's money should wait, and who can lose what
     #[command(subcommand)]
     Escrow(commands::escrow::EscrowCommand),
+    /// A Lightning node of your own: channels, invoices, payments
+    Lightning(commands::lightning::LightningArgs),
     /// The key that owns your money, bond and reputation
     #[command(subcommand)]
     Party(commands::party::PartyCommand),

@@ -5,6 +5,7 @@ pub(crate) mod escrow;
 pub(crate) mod fetch;
 pub(crate) mod job;
 pub(crate) mod journal;
+pub(crate) mod lightning;
 pub(crate) mod machine;
 pub(crate) mod manual;
 pub(crate) mod market;

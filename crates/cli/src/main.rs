@@ -73,6 +73,7 @@ async fn dispatch(command: Command, global: &Global, output: &Output) -> Result<
         Command::Fetch(args) => commands::fetch::run(&args, global, output).await,
         Command::Receipt(command) => commands::receipt::run(&command, global, output).await,
         Command::Wallet(command) => commands::wallet::run(&command, global, output).await,
+        Command::Lightning(args) => commands::lightning::run(&args, global, output).await,
         Command::Party(command) => commands::party::run(&command, global, output).await,
         Command::Machine(command) => commands::machine::run(&command, global, output).await,
         Command::Escrow(command) => commands::escrow::run(&command, global, output).await,

@@ -49,7 +49,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
     /// The Lightning node behind it [default: dev]
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, visible_alias = "lightning", value_name = "KIND")]
     payments: Option<PaymentsKind>,
     /// What claiming a Lightning payment on the chain costs these days, in satoshi: holds come in slices of at least ten times that
     #[arg(long, value_name = "SAT")]
@@ -63,6 +63,9 @@ pub(crate) struct Options {
     /// The most to hold for one party, bond and open top-ups included [default: what the rules allow, 10 million sat]
     #[arg(long, value_name = "AMOUNT")]
     max_balance: Option<Money>,
+    /// The folder of the node, made by `grist lightning init` [default: `lightning` in the data folder]
+    #[arg(long, value_name = "DIR")]
+    lightning_dir: Option<PathBuf>,
     /// Declare a party to be the operator's own: it is never drawn to check results
     #[arg(long, value_name = "PARTY")]
     declare_own: Vec<PartyId>,
@@ -74,6 +77,8 @@ pub(crate) struct Options {
 enum PaymentsKind {
     /// Play money: real invoices and hashes, no real bitcoin.
     Dev,
+    /// A real node in this process.
+    Ldk,
 }
 
 impl Options {
@@ -91,6 +96,7 @@ impl Options {
             claim_cost: self.claim_cost.or(file.claim_cost),
             price_blob_mib: self.price_blob_mib.or(file.price_blob_mib),
             price_offer_stream: self.price_offer_stream.or(file.price_offer_stream),
+            lightning_dir: self.lightning_dir.or(file.lightning_dir),
             declare_own,
         }
     }
@@ -106,7 +112,8 @@ pub(crate) async fn run(args: MarketArgs, global: &Global, output: &Output) -> R
         Some(folder) => folder.clone(),
         None => Home::of(global)?.data("market"),
     };
-    let market = serve(config(&options, data.clone())?).await.map_err(not_started)?;
+    let purse = Purse::open(&options, global, output).await?;
+    let market = serve(config(&options, data.clone(), purse.payments())?).await.map_err(not_started)?;
     for party in &options.declare_own {
         let declared = market.declare_own(*party).await;
         declared.map_err(|e| Failure::of(Exit::Refused, e).during(format!("--declare-own {party}")))?;
@@ -123,18 +130,86 @@ pub(crate) async fn run(args: MarketArgs, global: &Global, output: &Output) -> R
         "listen": market.listen(),
         "venue": market.venue(),
         "data": data,
-        "payments": "dev",
+        "payments": purse.word(),
     });
     output.result(&json, || market.address().to_owned())?;
     output.note(&format!(
         "{} at {}\n  its page:  {}\n  its data:  {}\n  providers: grist provide --market {}\n  stop it:   Ctrl-C",
-        output.tone(Tone::Strong, "the market is open, with play money,"),
+        output.tone(Tone::Strong, purse.greeting()),
         market.listen(),
         page(market.address(), market.listen()),
         data.display(),
         market.address(),
     ));
-    market.run_until_signal().await.map_err(|e| Failure::of(Exit::Unexpected, e))
+    let ended = market.run_until_signal().await.map_err(|e| Failure::of(Exit::Unexpected, e));
+    purse.close().await?;
+    ended
+}
+
+/// The Lightning node behind the market, which is stopped after it.
+enum Purse {
+    Dev,
+    #[cfg(feature = "ldk")]
+    Ldk(pay::ldk::LdkNode),
+}
+
+impl Purse {
+    async fn open(options: &Options, global: &Global, output: &Output) -> Result<Purse, Failure> {
+        match options.payments.unwrap_or(PaymentsKind::Dev) {
+            PaymentsKind::Dev if options.lightning_dir.is_some() => Err(Failure::new(
+                Exit::BadInput,
+                "a folder of a node is for --lightning ldk: give both or neither",
+            )),
+            PaymentsKind::Dev => Ok(Purse::Dev),
+            PaymentsKind::Ldk => Purse::open_ldk(options, global, output).await,
+        }
+    }
+
+    #[cfg(feature = "ldk")]
+    async fn open_ldk(options: &Options, global: &Global, output: &Output) -> Result<Purse, Failure> {
+        let dir = match &options.lightning_dir {
+            Some(dir) => dir.clone(),
+            None => Home::of(global)?.data("lightning"),
+        };
+        Ok(Purse::Ldk(super::lightning::open_for_market(dir, output).await?))
+    }
+
+    #[cfg(not(feature = "ldk"))]
+    async fn open_ldk(_: &Options, _: &Global, _: &Output) -> Result<Purse, Failure> {
+        Err(super::lightning::no_node_inside())
+    }
+
+    fn payments(&self) -> Payments {
+        match self {
+            Purse::Dev => Payments::Dev,
+            #[cfg(feature = "ldk")]
+            Purse::Ldk(node) => Payments::Node(std::sync::Arc::new(node.clone())),
+        }
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            Purse::Dev => "dev",
+            #[cfg(feature = "ldk")]
+            Purse::Ldk(_) => "ldk",
+        }
+    }
+
+    fn greeting(&self) -> &'static str {
+        match self {
+            Purse::Dev => "the market is open, with play money,",
+            #[cfg(feature = "ldk")]
+            Purse::Ldk(_) => "the market is open, with a Lightning node of its own,",
+        }
+    }
+
+    async fn close(self) -> Result<(), Failure> {
+        match self {
+            Purse::Dev => Ok(()),
+            #[cfg(feature = "ldk")]
+            Purse::Ldk(node) => node.stop().await.map_err(|e| Failure::of(Exit::Unexpected, e)),
+        }
+    }
 }
 
 fn read(file: &std::path::Path) -> Result<Options, Failure> {
@@ -142,7 +217,7 @@ fn read(file: &std::path::Path) -> Result<Options, Failure> {
     config_file::parse(&text).map_err(|e| Failure::of(Exit::BadInput, e).during(file.display()))
 }
 
-fn config(options: &Options, data: PathBuf) -> Result<MarketConfig, Failure> {
+fn config(options: &Options, data: PathBuf, payments: Payments) -> Result<MarketConfig, Failure> {
     let mut config = MarketConfig::new(data);
     config.listen = options.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7070)));
     config.public_host = options.public_host.clone();
@@ -166,9 +241,7 @@ fn config(options: &Options, data: PathBuf) -> Result<MarketConfig, Failure> {
         blob_msat_per_mib: options.price_blob_mib.map_or(Msat::ZERO, |money| money.0),
         offer_stream_msat: options.price_offer_stream.map_or(Msat::ZERO, |money| money.0),
     };
-    config.payments = match options.payments.unwrap_or(PaymentsKind::Dev) {
-        PaymentsKind::Dev => Payments::Dev,
-    };
+    config.payments = payments;
     Ok(config)
 }
 
