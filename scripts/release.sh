@@ -31,7 +31,7 @@ trap 'rm -rf "$folder"' EXIT
 export CARGO_ENCODED_RUSTFLAGS
 CARGO_ENCODED_RUSTFLAGS=$(printf -- '--remap-path-prefix=%s=/grist\037--remap-path-prefix=%s=/cargo' \
     "$PWD" "${CARGO_HOME:-$HOME/.cargo}")
-CARGO_PROFILE_RELEASE_STRIP=symbols cargo build --release --locked --package cli --target "$target"
+CARGO_PROFILE_RELEASE_STRIP=symbols cargo build --release --locked --package cli --features ldk --target "$target"
 binary=${CARGO_TARGET_DIR:-target}/$target/release/grist
 
 mkdir -p "$folder/$name"/{completions,man,packaging}
