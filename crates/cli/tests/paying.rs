@@ -37,16 +37,23 @@ fn available(grist: &Grist) -> u64 {
     balance["available_msat"].as_u64().unwrap()
 }
 
+/// The one hold that was paid. A market killed while it answers loses invoices of its play money, and a hash serves no
+/// second one: the provider gives such a lease back unpaid and gets another.
+fn the_paid_hold(holds: &Value) -> &Value {
+    let holds = holds.as_array().unwrap();
+    let paid: Vec<_> = holds.iter().filter(|hold| hold["released"] != 0).collect();
+    assert_eq!(paid.len(), 1, "{holds:?}");
+    paid[0]
+}
+
 fn check_receipt(buyer: &Grist, receipt: &Path) {
     let path = receipt.to_str().unwrap();
     let checked = buyer.run(&["receipt", "verify", path, "--json"]).ok().json();
     // 80 sat less 2 %: three slices of 20 and 18.400 out of the reserve.
-    assert_eq!(
-        (&checked["holds"][0]["released"], &checked["holds"][0]["returned_msat"]),
-        (&json!(3), &json!(20_000))
-    );
+    let hold = the_paid_hold(&checked["holds"]);
+    assert_eq!((&hold["released"], &hold["returned_msat"]), (&json!(3), &json!(20_000)));
     let shown = buyer.run(&["receipt", "show", path]).ok().stdout;
-    let hash = checked["holds"][0]["payment_hashes"][3].as_str().unwrap();
+    let hash = hold["payment_hashes"][3].as_str().unwrap();
     assert!(shown.contains("holds of 4 × 20 sat for each lease") && shown.contains(hash), "{shown}");
     assert!(shown.contains("the buyer again"), "{shown}");
 }
@@ -76,7 +83,7 @@ fn a_job_is_paid_out_of_what_the_providers_wallet_holds_whoever_is_killed() {
     assert_eq!(available(&worker), 18_400);
 
     let status = buyer.run(&["job", "status", &placed, "--json"]).ok().json();
-    let lease = status["job"]["holds"][0]["lease"].as_str().unwrap();
+    let lease = the_paid_hold(&status["job"]["holds"])["lease"].as_str().unwrap();
     let shown = buyer.run(&["lease", "show", lease]).ok().stdout;
     assert_eq!(shown.matches("the provider's").count(), 3, "{shown}");
     assert!(buyer.run(&["job", "status", &placed]).ok().stdout.contains("back to you"));
