@@ -1,8 +1,10 @@
 //! The Lightning node of whoever runs a command: `--lightning`.
 
 use crate::{
+    commands::lightning,
     exit::{Exit, Failure},
     keys::{self, KeyError},
+    output::Output,
     session::Session,
 };
 use node::{buyer::SharedNode, client::DevWallet};
@@ -65,14 +67,56 @@ pub(crate) async fn dev_wallet(session: &Session) -> Result<DevWallet, Failure> 
     Ok(DevWallet::new(session.market.clone(), secret.to_bytes()))
 }
 
-/// Opens the node.
-pub(crate) async fn open(node: &NodeArg, session: &Session) -> Result<SharedNode, Failure> {
-    match node {
-        NodeArg::Dev => Ok(Arc::new(dev_wallet(session).await?)),
-        NodeArg::Ldk(_) | NodeArg::Lnd(_) => Err(Failure::new(
-            Exit::Usage,
-            "this build of grist has no Lightning node but dev, of play money: pay invoices by hand, from any wallet",
-        )),
+/// A node that is open, and has to be closed.
+pub(crate) struct OwnNode {
+    node: SharedNode,
+    #[cfg(feature = "ldk")]
+    inside: Option<pay::ldk::LdkNode>,
+}
+
+impl OwnNode {
+    /// Opens the node.
+    pub(crate) async fn open(node: &NodeArg, session: &Session, output: &Output) -> Result<OwnNode, Failure> {
+        match node {
+            NodeArg::Dev => Ok(OwnNode::elsewhere(Arc::new(dev_wallet(session).await?))),
+            NodeArg::Ldk(folder) => OwnNode::open_inside(folder.clone(), output).await,
+            NodeArg::Lnd(_) => {
+                Err(Failure::new(Exit::Usage, "this build of grist speaks to no LND: use dev or ldk:FOLDER"))
+            }
+        }
+    }
+
+    fn elsewhere(node: SharedNode) -> OwnNode {
+        OwnNode {
+            node,
+            #[cfg(feature = "ldk")]
+            inside: None,
+        }
+    }
+
+    #[cfg(feature = "ldk")]
+    async fn open_inside(folder: PathBuf, output: &Output) -> Result<OwnNode, Failure> {
+        let node = lightning::open_node(folder, output).await?;
+        Ok(OwnNode { node: Arc::new(node.clone()), inside: Some(node) })
+    }
+
+    #[cfg(not(feature = "ldk"))]
+    async fn open_inside(_: PathBuf, _: &Output) -> Result<OwnNode, Failure> {
+        Err(lightning::no_node_inside())
+    }
+
+    /// The node, for whoever works with it.
+    pub(crate) fn shared(&self) -> SharedNode {
+        self.node.clone()
+    }
+
+    /// Stops a node that runs in this program.
+    pub(crate) async fn close(self) -> Result<(), Failure> {
+        #[cfg(feature = "ldk")]
+        if let Some(node) = self.inside {
+            return node.stop().await.map_err(|error| Failure::of(Exit::Unexpected, error));
+        }
+        Ok(())
     }
 }
 

@@ -59,6 +59,7 @@ async fn a_lost_node_is_restored_from_seed_and_mirror_with_its_channels() {
     open(&chain, &node, &peer, &address, Msat(500_000_000), false).await;
     let invoice = peer.create_invoice(request(50_000_000)).await.unwrap();
     pay(&node, &invoice.bolt11, 50_000_000).await;
+    until("the channel has it", async || node.balance().await.unwrap().in_flight == Msat(0)).await;
     let (had, was) = (node.balance().await.unwrap(), node.info().await.unwrap());
     node.stop().await.unwrap();
     drop(node);

@@ -14,7 +14,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf};
 
 #[cfg(feature = "ldk")]
-pub(crate) use node::open_for_market;
+pub(crate) use node::open as open_node;
 
 /// `grist lightning`.
 #[derive(Debug, Args)]

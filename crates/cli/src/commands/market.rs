@@ -171,7 +171,7 @@ impl Purse {
             Some(dir) => dir.clone(),
             None => Home::of(global)?.data("lightning"),
         };
-        Ok(Purse::Ldk(super::lightning::open_for_market(dir, output).await?))
+        Ok(Purse::Ldk(super::lightning::open_node(dir, output).await?))
     }
 
     #[cfg(not(feature = "ldk"))]

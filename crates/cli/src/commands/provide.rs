@@ -8,7 +8,7 @@ use crate::{
     args::Global,
     exit::{Exit, Failure},
     home::Home,
-    lightning_node::{self, NodeArg},
+    lightning_node::{NodeArg, OwnNode},
     output::{Output, Tone},
     session::{Session, machine_label},
     text,
@@ -174,13 +174,13 @@ async fn provide(prepared: Prepared, home: &Home, global: &Global, output: &Outp
         at,
         text::word(&sandbox.isolation()),
     ));
-    let lightning = match &lightning {
-        Some(node) => Some(lightning_node::open(node, &session).await?),
+    let own = match &lightning {
+        Some(node) => Some(OwnNode::open(node, &session, output).await?),
         None => None,
     };
     let (tally, news) = watch::channel(Tally::default());
     let market = session.market.clone();
-    work(
+    let worked = work(
         Provider {
             market,
             secret: this.secret,
@@ -188,14 +188,18 @@ async fn provide(prepared: Prepared, home: &Home, global: &Global, output: &Outp
             catalogue,
             state_dir,
             sandbox,
-            lightning,
+            lightning: own.as_ref().map(OwnNode::shared),
             fault: None,
             tally,
         },
         news,
         output,
     )
-    .await
+    .await;
+    if let Some(own) = own {
+        own.close().await?;
+    }
+    worked
 }
 
 /// Where a machine keeps what it must not forget.

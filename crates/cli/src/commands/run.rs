@@ -108,14 +108,27 @@ pub(crate) async fn run(args: &RunArgs, global: &Global, output: &Output) -> Res
     }
     output.note(&(told_quote(&job, &quote, output) + &paying::told(&job, from)));
     let party = session.party_or_new(output).await?;
-    let buyer = from.given_to(buyer(&session, &party)?, &session).await?;
+    let buyer = buyer(&session, &party)?;
+    from.with(buyer, &session, output, async |buyer| buy(args, &session, &party, &buyer, &job, output).await)
+        .await
+}
+
+/// Places the order and follows its job.
+async fn buy(
+    args: &RunArgs,
+    session: &Session,
+    party: &Party,
+    buyer: &Buyer,
+    job: &PreparedJob,
+    output: &Output,
+) -> Result<(), Failure> {
     if !args.yes && output.can_ask() {
-        let question = format!("Place it, and lock {} for it?", output.money(paying::locked_first(&job)));
+        let question = format!("Place it, and lock {} for it?", output.money(paying::locked_first(job)));
         if !output.confirm(&question)? {
             return Err(Failure::new(Exit::Usage, "nothing was placed and nothing was spent"));
         }
     }
-    paying::afford(&session, &party, &buyer, from, &job, output).await?;
+    paying::afford(session, party, buyer, &args.paying.node, job, output).await?;
     let recovered = buyer.recover().await.map_err(failed)?;
     for error in recovered.unreadable {
         output
@@ -127,8 +140,8 @@ pub(crate) async fn run(args: &RunArgs, global: &Global, output: &Output) -> Res
             earlier.job
         ));
     }
-    upload(&buyer, &job, output).await?;
-    let placed = buyer.place(&job).await.map_err(failed)?;
+    upload(buyer, job, output).await?;
+    let placed = buyer.place(job).await.map_err(failed)?;
     let interrupt = interrupt();
     session.keep_head()?;
     let json = json!({ "placed": { "order": placed.order, "job": placed.job, "leases": placed.leases } });
@@ -141,16 +154,17 @@ pub(crate) async fn run(args: &RunArgs, global: &Global, output: &Output) -> Res
         return output.text(&placed.job.to_string());
     }
     let out = args.out.clone().unwrap_or_else(|| default_out(placed.job));
-    follow(&session, &party, &buyer, placed.job, &out, interrupt, output).await
+    follow(session, party, buyer, placed.job, &out, interrupt, output).await
 }
 
 /// Follows a job that was placed earlier.
 pub(crate) async fn watch(session: &Session, args: &WatchArgs, output: &Output) -> Result<(), Failure> {
     let party = session.party().await?;
-    let buyer = args.node.given_to(buyer(session, &party)?, session).await?;
-    let args = &args.results;
+    let (node, args) = (&args.node, &args.results);
     let out = args.out.clone().unwrap_or_else(|| default_out(args.job));
-    follow(session, &party, &buyer, args.job, &out, interrupt(), output).await
+    let followed =
+        async |buyer: Buyer| follow(session, &party, &buyer, args.job, &out, interrupt(), output).await;
+    node.with(buyer(session, &party)?, session, output, followed).await
 }
 
 /// Fetches what is there, without waiting for the rest.

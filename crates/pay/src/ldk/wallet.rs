@@ -70,6 +70,8 @@ pub struct Channel {
     pub value_sat: u64,
     /// What can be sent.
     pub outbound_msat: u64,
+    /// What can be sent in one payment now: the peer limits what is in flight.
+    pub outbound_at_once_msat: u64,
     /// What can be received.
     pub inbound_msat: u64,
     /// Whether its funding is confirmed.
@@ -275,6 +277,7 @@ impl Channel {
             peer: channel.counterparty_node_id.to_string(),
             value_sat: channel.channel_value_sats,
             outbound_msat: channel.outbound_capacity_msat,
+            outbound_at_once_msat: channel.next_outbound_htlc_limit_msat,
             inbound_msat: channel.inbound_capacity_msat,
             is_ready: channel.is_channel_ready,
             is_usable: channel.is_usable,

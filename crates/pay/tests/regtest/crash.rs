@@ -71,7 +71,7 @@ fn fund(chain: &Chain, puppets: &mut [&mut Puppet]) {
     for puppet in puppets {
         wait_for("money on chain is there", || {
             puppet.ask(&Order::Sync);
-            puppet.count(&Order::OnChain) > 1_000_000_000
+            puppet.count(&Order::SpendableOnChain) > 1_000_000_000
         });
     }
 }

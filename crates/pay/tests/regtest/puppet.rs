@@ -38,6 +38,7 @@ pub(crate) enum Order {
     Channels,
     Balance,
     OnChain,
+    SpendableOnChain,
     Invoice { amount: Msat },
     Hold { hash: PaymentHash, hold_ms: u64, amount: Msat },
     Pay { bolt11: String, amount: Msat, max_fee: Msat },
@@ -198,6 +199,7 @@ async fn carry_out(node: &LdkNode, order: Order) -> Result<Answer, Box<dyn std::
         Order::Channels => Answer::Count(node.channels().await?.len() as u64),
         Order::Balance => Answer::Balance(node.balance().await?),
         Order::OnChain => Answer::Count(node.wallet().await?.on_chain_total_sat),
+        Order::SpendableOnChain => Answer::Count(node.wallet().await?.on_chain_sat),
         Order::Invoice { amount } => Answer::Text(node.create_invoice(request(amount)).await?.bolt11),
         Order::Hold { hash, hold_ms, amount } => {
             Answer::Text(node.create_hold_invoice(hash, hold_ms, request(amount)).await?.bolt11)

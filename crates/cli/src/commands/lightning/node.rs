@@ -88,12 +88,8 @@ async fn with_node(command: &LightningCommand, node: &LdkNode, output: &Output) 
     }
 }
 
-/// Starts the node behind a market.
-pub(crate) async fn open_for_market(dir: PathBuf, output: &Output) -> Result<LdkNode, Failure> {
-    open(dir, output).await
-}
-
-async fn open(dir: PathBuf, output: &Output) -> Result<LdkNode, Failure> {
+/// Starts the node in a folder.
+pub(crate) async fn open(dir: PathBuf, output: &Output) -> Result<LdkNode, Failure> {
     let config = LightningFile::read(&dir)?.config(dir);
     if config.network == Network::Bitcoin {
         output.warn(
@@ -196,10 +192,12 @@ async fn channels(node: &LdkNode, output: &Output) -> Result<(), Failure> {
                         .map_or_else(|| "?".to_owned(), |needed| needed.to_string())
                 ),
             };
-            let (out, into) = (Msat(channel.outbound_msat), Msat(channel.inbound_msat));
-            vec![channel.id.clone(), channel.value_sat.to_string(), out.to_string(), into.to_string(), state]
+            let money = [channel.outbound_msat, channel.outbound_at_once_msat, channel.inbound_msat]
+                .map(|amount| Msat(amount).to_string());
+            let row = [channel.id.clone(), channel.value_sat.to_string()].into_iter();
+            row.chain(money).chain([state]).collect()
         });
-        table(["CHANNEL", "SAT", "CAN SEND", "CAN RECEIVE", "STATE"], rows)
+        table(["CHANNEL", "SAT", "CAN SEND", "AT ONCE", "CAN RECEIVE", "STATE"], rows)
     })
 }
 

@@ -3,7 +3,7 @@
 use super::failed;
 use crate::{
     exit::{Exit, Failure},
-    lightning_node::{self, NodeArg},
+    lightning_node::{self, NodeArg, OwnNode},
     output::Output,
     session::{Party, Session},
     text,
@@ -60,12 +60,19 @@ impl PayingArgs {
 }
 
 impl PayFrom {
-    /// Gives the buyer the node, where one was named.
-    pub(super) async fn given_to(&self, buyer: Buyer, session: &Session) -> Result<Buyer, Failure> {
-        match &self.lightning {
-            Some(node) => Ok(buyer.with_node(lightning_node::open(node, session).await?)),
-            None => Ok(buyer),
-        }
+    /// Opens the node, where one was named, and closes it whatever comes of the work.
+    pub(super) async fn with<T>(
+        &self,
+        buyer: Buyer,
+        session: &Session,
+        output: &Output,
+        work: impl AsyncFnOnce(Buyer) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let Some(node) = &self.lightning else { return work(buyer).await };
+        let own = OwnNode::open(node, session, output).await?;
+        let done = work(buyer.with_node(own.shared())).await;
+        own.close().await?;
+        done
     }
 
     fn words(&self) -> String {
