@@ -9,6 +9,14 @@ use crate::{
 };
 use node::{buyer::SharedNode, client::DevWallet};
 use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
+#[cfg(feature = "ldk")]
+use {market::units::Msat, pay::LightningNode, std::time::Duration};
+
+/// How often a node is asked whether its payments are decided, and how long at the end of a command.
+#[cfg(feature = "ldk")]
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+#[cfg(feature = "ldk")]
+const DECIDED_WITHIN: Duration = Duration::from_secs(15);
 
 /// Which node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,8 +59,8 @@ impl fmt::Display for NodeArg {
 
 /// The wallet of play money, made when there is none.
 pub(crate) async fn dev_wallet(session: &Session) -> Result<DevWallet, Failure> {
-    if !session.market.info().await?.is_play_money {
-        let why = "this market has no play money: name a real node with --lightning";
+    if !session.market.info().await?.has_faucet {
+        let why = "this market gives no play money away: name a real node with --lightning";
         return Err(Failure::new(Exit::Usage, why));
     }
     let file = session.home.dev_wallet();
@@ -75,15 +83,26 @@ pub(crate) struct OwnNode {
 }
 
 impl OwnNode {
-    /// Opens the node.
+    /// Opens the node, which has to be on the network of the market.
     pub(crate) async fn open(node: &NodeArg, session: &Session, output: &Output) -> Result<OwnNode, Failure> {
-        match node {
-            NodeArg::Dev => Ok(OwnNode::elsewhere(Arc::new(dev_wallet(session).await?))),
-            NodeArg::Ldk(folder) => OwnNode::open_inside(folder.clone(), output).await,
+        let own = match node {
+            NodeArg::Dev => OwnNode::elsewhere(Arc::new(dev_wallet(session).await?)),
+            NodeArg::Ldk(folder) => OwnNode::open_inside(folder.clone(), output).await?,
             NodeArg::Lnd(_) => {
-                Err(Failure::new(Exit::Usage, "this build of grist speaks to no LND: use dev or ldk:FOLDER"))
+                let why = "this build of grist speaks to no LND: use dev or ldk:FOLDER";
+                return Err(Failure::new(Exit::Usage, why));
             }
+        };
+        let here = own.node.info().await.map_err(|error| Failure::of(Exit::Unreachable, error))?.network;
+        let there = session.market.info().await?.network;
+        if here == there {
+            return Ok(own);
         }
+        own.close().await?;
+        Err(Failure::new(
+            Exit::Usage,
+            format!("{node} is on {here} and the market on {there}: money never crosses"),
+        ))
     }
 
     fn elsewhere(node: SharedNode) -> OwnNode {
@@ -109,6 +128,24 @@ impl OwnNode {
     pub(crate) fn shared(&self) -> SharedNode {
         self.node.clone()
     }
+
+    /// Waits until what the node sent is decided: a node in this program that stops before hears of it at its next start.
+    #[cfg(feature = "ldk")]
+    pub(crate) async fn until_decided(&self, output: &Output) {
+        let Some(node) = &self.inside else { return };
+        let waiting = async {
+            while LightningNode::balance(node).await.is_ok_and(|balance| balance.in_flight > Msat::ZERO) {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        if tokio::time::timeout(DECIDED_WITHIN, waiting).await.is_err() {
+            output.warn("payments of your node are still under way: they are decided while it is online, see `grist lightning run`");
+        }
+    }
+
+    /// A node elsewhere goes on by itself.
+    #[cfg(not(feature = "ldk"))]
+    pub(crate) async fn until_decided(&self, _: &Output) {}
 
     /// Stops a node that runs in this program.
     pub(crate) async fn close(self) -> Result<(), Failure> {

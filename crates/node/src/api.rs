@@ -29,7 +29,7 @@ use market::{
     units::{Msat, Rate, TimeMs},
     verify::Deterrence,
 };
-use pay::Preimage;
+use pay::{Network, Preimage};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -48,8 +48,12 @@ pub struct VenueInfo {
     pub rules_version: u32,
     /// Which Lightning node stands behind it (`dev`: play money).
     pub payments: String,
-    /// Whether the money is play money.
+    /// Whose money it is for; invoices of another network are never paid or taken.
+    pub network: Network,
+    /// Whether the money is play money: everything but real bitcoin is.
     pub is_play_money: bool,
+    /// Whether the market gives play money away (`/v1/dev/…`).
+    pub has_faucet: bool,
     /// The most that the venue holds for one party.
     pub balance_cap_msat: Msat,
     /// What claiming one payment on the chain costs these days, by the operator's word: slices of holds are at least ten times

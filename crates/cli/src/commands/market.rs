@@ -131,14 +131,16 @@ pub(crate) async fn run(args: MarketArgs, global: &Global, output: &Output) -> R
         "venue": market.venue(),
         "data": data,
         "payments": purse.word(),
+        "lightning": purse.reachable_at(),
     });
     output.result(&json, || market.address().to_owned())?;
     output.note(&format!(
-        "{} at {}\n  its page:  {}\n  its data:  {}\n  providers: grist provide --market {}\n  stop it:   Ctrl-C",
+        "{} at {}\n  its page:  {}\n  its data:  {}\n{}  providers: grist provide --market {}\n  stop it:   Ctrl-C",
         output.tone(Tone::Strong, purse.greeting()),
         market.listen(),
         page(market.address(), market.listen()),
         data.display(),
+        purse.reachable_at().iter().map(|at| format!("  its node:  {at}\n")).collect::<String>(),
         market.address(),
     ));
     let ended = market.run_until_signal().await.map_err(|e| Failure::of(Exit::Unexpected, e));
@@ -200,6 +202,15 @@ impl Purse {
             Purse::Dev => "the market is open, with play money,",
             #[cfg(feature = "ldk")]
             Purse::Ldk(_) => "the market is open, with a Lightning node of its own,",
+        }
+    }
+
+    /// Where other nodes open channels to it.
+    fn reachable_at(&self) -> Vec<String> {
+        match self {
+            Purse::Dev => Vec::new(),
+            #[cfg(feature = "ldk")]
+            Purse::Ldk(node) => node.reachable_at(),
         }
     }
 

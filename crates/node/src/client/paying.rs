@@ -218,7 +218,7 @@ impl Payer {
         let stored = self.weighed(url, challenge, *spent)?;
         match self.wallet {
             Wallet::None => self.refuse(offered, stored),
-            Wallet::PlayMoney(ref market) if !is_play_money(market).await => self.refuse(offered, stored),
+            Wallet::PlayMoney(ref market) if !has_faucet(market).await => self.refuse(offered, stored),
             Wallet::Node(_) | Wallet::PlayMoney(_) => {
                 self.put(&StoredToken { phase: TokenPhase::Offered, ..stored.clone() })?;
                 self.pay(stored, &mut spent).await
@@ -362,8 +362,8 @@ async fn play(market: &Market, bolt11: &str) -> Result<PaymentState, PayError> {
     }
 }
 
-async fn is_play_money(market: &Market) -> bool {
-    market.info().await.is_ok_and(|info| info.is_play_money)
+async fn has_faucet(market: &Market) -> bool {
+    market.info().await.is_ok_and(|info| info.has_faucet)
 }
 
 /// Notes that somebody paid an invoice elsewhere; `None` when no stored token is for it.

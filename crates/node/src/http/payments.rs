@@ -86,6 +86,11 @@ impl Purse {
         Ok(Purse { node, info, dev })
     }
 
+    /// Whether it gives play money away.
+    pub(super) fn has_faucet(&self) -> bool {
+        self.dev.is_some()
+    }
+
     /// What the node holds, payments under way included.
     pub(super) async fn balance(&self) -> Option<Msat> {
         let balance = self.node.balance().await.ok()?;

@@ -29,6 +29,8 @@ use tokio::sync::{Notify, watch};
 
 /// How often expiries are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long a start waits for a chain source that tells nothing new.
+const CHAIN_PATIENCE: Duration = Duration::from_secs(60);
 /// How often peers that were lost are dialled, and payments of an earlier run taken up.
 const MEND_EVERY: Duration = Duration::from_secs(5);
 
@@ -63,7 +65,9 @@ impl Core {
             return Err(OpenError::Build("its key does not follow from the seed as expected".into()));
         }
         let records = Mutex::new(Records::open(store)?);
+        let started_at_s = now().0 / 1_000;
         node.start().map_err(|error| OpenError::Start(error.to_string()))?;
+        catch_up(&node, started_at_s)?;
         Ok(Core {
             node,
             network: config.network,
@@ -228,6 +232,27 @@ pub(super) async fn keep(core: Arc<Core>, mut stopped: watch::Receiver<bool>) {
             // The runtime goes down.
             Err(_) => return,
         }
+    }
+}
+
+/// Waits until the wallets have seen the chain, however long that is while there is progress: before, a balance is one of
+/// yesterday.
+fn catch_up(node: &Node, started_at_s: u64) -> Result<(), OpenError> {
+    let (mut height, mut moved_at) = (0, Instant::now());
+    loop {
+        let status = node.status();
+        let synced =
+            [status.latest_lightning_wallet_sync_timestamp, status.latest_onchain_wallet_sync_timestamp];
+        if synced.iter().all(|at| at.is_some_and(|at| at >= started_at_s)) {
+            return Ok(());
+        }
+        if status.current_best_block.height != height {
+            (height, moved_at) = (status.current_best_block.height, Instant::now());
+        }
+        if moved_at.elapsed() > CHAIN_PATIENCE {
+            return Err(OpenError::Start(format!("nothing new from the chain source after block {height}")));
+        }
+        std::thread::sleep(LOOK_EVERY / 10);
     }
 }
 

@@ -71,6 +71,9 @@ impl PayFrom {
         let Some(node) = &self.lightning else { return work(buyer).await };
         let own = OwnNode::open(node, session, output).await?;
         let done = work(buyer.with_node(own.shared())).await;
+        if done.is_ok() {
+            own.until_decided(output).await;
+        }
         own.close().await?;
         done
     }
@@ -167,7 +170,7 @@ pub(super) async fn afford(
 /// Says what is missing, and how to get it, before anything is uploaded.
 async fn too_little(session: &Session, needed: Msat, available: Msat) -> Result<Failure, ClientError> {
     let missing = needed.0.saturating_sub(available.0).div_ceil(1_000);
-    let pay = if session.market.info().await?.is_play_money { " --pay" } else { "" };
+    let pay = if session.market.info().await?.has_faucet { " --pay" } else { "" };
     Ok(Failure::new(
         Exit::Money,
         format!(

@@ -40,10 +40,10 @@ pub(super) async fn run(
     output: &Output,
 ) -> Result<(), Failure> {
     let info = session.market.info().await?;
-    if args.pay && !info.is_play_money {
+    if args.pay && !info.has_faucet {
         return Err(Failure::new(
             Exit::Usage,
-            "--pay is for markets with play money: leave it out, and pay the invoice from your own wallet",
+            "--pay is for markets that give play money away: leave it out, and pay the invoice from your own wallet",
         ));
     }
     let id = match session.submit(&party.secret, Command::TopUp { amount_msat: args.amount.0 }).await? {
@@ -60,7 +60,7 @@ pub(super) async fn run(
     if args.pay {
         session.market.dev_pay(bolt11).await?;
     } else {
-        show(&view, bolt11, info.is_play_money, output)?;
+        show(&view, bolt11, info.has_faucet, output)?;
         output.json_line(&view)?;
     }
     if args.no_wait {
@@ -77,8 +77,8 @@ pub(super) async fn run(
     }
 }
 
-fn show(view: &TopupView, bolt11: &str, is_play_money: bool, output: &Output) -> Result<(), Failure> {
-    let money = if is_play_money { "; play money, so --pay pays it" } else { "" };
+fn show(view: &TopupView, bolt11: &str, has_faucet: bool, output: &Output) -> Result<(), Failure> {
+    let money = if has_faucet { "; play money, so --pay pays it" } else { "" };
     let until = view.expires_at_ms.map_or_else(String::new, |at| format!(" until {}", text::time(at)));
     output.note(&format!(
         "{}: pay this invoice over {}{until}{money}",

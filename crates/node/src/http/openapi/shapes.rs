@@ -52,8 +52,8 @@ structs! {
     Accepted { position: u64, reply: Reply, duplicate: bool, head: SignedHead }
     ApiError { code: String, message: String }
     VenueInfo {
-        key: PublicKey, name: String, version: String, rules_version: u32, payments: String, is_play_money: bool,
-        balance_cap_msat: Msat, claim_cost_msat: Msat, fee_ppm: u32, blob_max_bytes: u64, liabilities_msat: Msat, node_balance_msat: Msat,
+        key: PublicKey, name: String, version: String, rules_version: u32, payments: String, network: Network,
+        is_play_money: bool, has_faucet: bool, balance_cap_msat: Msat, claim_cost_msat: Msat, fee_ppm: u32, blob_max_bytes: u64, liabilities_msat: Msat, node_balance_msat: Msat,
         is_solvent: bool, operator_msat: Msat, owes_msat: Msat, now_ms: TimeMs, position: u64, head: SignedHead,
     }
     Statement { payload: String, key: PublicKey, signature: Signature }
