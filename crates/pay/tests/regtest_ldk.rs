@@ -8,6 +8,8 @@ mod bed;
 mod chain;
 #[path = "regtest/crash.rs"]
 mod crash;
+#[path = "regtest/hub.rs"]
+mod hub;
 #[path = "regtest/nodes.rs"]
 mod nodes;
 #[path = "regtest/puppet.rs"]
