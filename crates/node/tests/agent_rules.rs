@@ -16,6 +16,7 @@ use market::{
 };
 use node::{
     api::{AuctionDue, WorkAuction, WorkView},
+    provider::Decline,
     provider::agent::{Action, Agent, Answer, Input, Kept, RequestId, RunEnd, WorkerFailure},
 };
 
@@ -230,6 +231,11 @@ fn a_lease_that_could_end_unpaid_is_given_back_once_and_then_left_to_lapse() {
         world.statements.iter().filter(|(_, c)| matches!(c, Command::QuitLease { .. })).count()
     };
     assert_eq!((quits(&world), world.workers.len()), (1, 0));
+    let declined = |world: &World| {
+        let tally = world.agent.tally();
+        (tally.declined, tally.declined_because)
+    };
+    assert_eq!(declined(&world), (1, Some(Decline::Timeout)), "its owner learns why");
     world.statements.clear();
     world.venue.lease.lease = market::id::LeaseId(2);
     world.venue.revision += 1;
@@ -237,6 +243,7 @@ fn a_lease_that_could_end_unpaid_is_given_back_once_and_then_left_to_lapse() {
     world.look();
     world.deliver_view();
     assert_eq!((quits(&world), world.workers.len()), (0, 0));
+    assert_eq!(declined(&world).0, 2);
 }
 
 #[test]

@@ -138,7 +138,7 @@ pub(crate) async fn run(args: MarketArgs, global: &Global, output: &Output) -> R
         "{} at {}\n  its page:  {}\n  its data:  {}\n{}  providers: grist provide --market {}\n  stop it:   Ctrl-C",
         output.tone(Tone::Strong, purse.greeting()),
         market.listen(),
-        page(market.address(), market.listen()),
+        page(market.address()),
         data.display(),
         purse.reachable_at().iter().map(|at| format!("  its node:  {at}\n")).collect::<String>(),
         market.address(),
@@ -257,8 +257,11 @@ fn config(options: &Options, data: PathBuf, payments: Payments) -> Result<Market
 }
 
 /// Where a browser finds the market.
-fn page(address: &str, listen: SocketAddr) -> String {
-    if address.starts_with("http") { address.to_owned() } else { format!("https://{listen}") }
+fn page(address: &str) -> String {
+    match address.rsplit_once('@') {
+        Some((_, host)) => format!("https://{host}"),
+        None => address.to_owned(),
+    }
 }
 
 fn not_started(error: ServeError) -> Failure {

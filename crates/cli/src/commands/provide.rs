@@ -233,8 +233,13 @@ async fn work(provider: Provider, news: watch::Receiver<Tally>, output: &Output)
 /// Shows how it goes: a line on terminals, JSON a line otherwise.
 async fn show(mut news: watch::Receiver<Tally>, output: Output) {
     let bar = output.bars().add(ProgressBar::new_spinner());
+    let mut declined = 0;
     while news.changed().await.is_ok() {
         let tally = *news.borrow_and_update();
+        if let (true, Some(why)) = (tally.declined > declined, tally.declined_because) {
+            output.warn(&format!("a lease was given back: {why}"));
+        }
+        declined = tally.declined;
         bar.set_message(told(tally));
         bar.tick();
         // Work goes on when nobody reads.
@@ -243,16 +248,18 @@ async fn show(mut news: watch::Receiver<Tally>, output: Output) {
 }
 
 fn told(tally: Tally) -> String {
-    let Tally { leases, attempts, finished, inconclusive, revealed } = tally;
+    let Tally { leases, attempts, finished, inconclusive, revealed, declined, declined_because: _ } = tally;
     format!(
-        "{leases} leases, {attempts} tasks open, {finished} finished, {revealed} revealed, {inconclusive} without a result"
+        "{leases} leases, {attempts} tasks open, {finished} finished, {revealed} revealed, {inconclusive} without a result, \
+         {declined} leases declined"
     )
 }
 
 fn told_json(tally: Tally) -> serde_json::Value {
-    let Tally { leases, attempts, finished, inconclusive, revealed } = tally;
+    let Tally { leases, attempts, finished, inconclusive, revealed, declined, declined_because } = tally;
     json!({ "tally": {
         "leases": leases, "attempts": attempts, "finished": finished, "inconclusive": inconclusive, "revealed": revealed,
+        "declined": declined, "declined_because": declined_because.map(|why| why.to_string()),
     }})
 }
 

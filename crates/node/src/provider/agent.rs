@@ -30,7 +30,7 @@ mod view;
 
 pub use seam::{Action, Answer, Input, Kept, KeptKey, RequestId, RunEnd, WorkerFailure};
 
-use super::{Policy, Secrets};
+use super::{Decline, Policy, Secrets};
 use crate::api::WorkAuction;
 use attempts::{Attempts, Stage};
 use backoff::Backoff;
@@ -92,6 +92,10 @@ pub struct Tally {
     pub inconclusive: u64,
     /// Results that were revealed and have their verdict.
     pub revealed: u64,
+    /// Leases that were given back unbegun.
+    pub declined: u64,
+    /// Why the last of them was.
+    pub declined_because: Option<Decline>,
 }
 
 /// The state machine. See the [module](self).

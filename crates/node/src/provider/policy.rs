@@ -37,7 +37,8 @@ pub enum Decline {
     Profile,
     /// A task may time out before its fuel is burnt, and then nobody pays.
     #[error(
-        "a task may use more fuel than this machine burns within the task's timeout, and would then be unpaid"
+        "a task may use more fuel than this machine burns within the task's timeout, and would then be unpaid (its speed was \
+         measured at the start: if it was busy then, start again)"
     )]
     Timeout,
     /// The worst case costs more than it pays.

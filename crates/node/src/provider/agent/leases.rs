@@ -124,7 +124,11 @@ impl Agent {
                         matches!(lease.view.phase, WorkLeasePhase::Unfunded | WorkLeasePhase::Granted { .. });
                     let spec = &lease.view.spec;
                     let decline = self.policy.decline(&spec.profile, &spec.limits, &lease.view.rate);
-                    lease.is_leaving = is_granted && decline.is_some();
+                    if is_granted && decline.is_some() {
+                        lease.is_leaving = true;
+                        self.tally.declined += 1;
+                        self.tally.declined_because = decline;
+                    }
                     lease
                 }
             };
