@@ -13,12 +13,13 @@ mod mirror;
 mod payee;
 mod payer;
 mod records;
-mod secret;
+mod seed;
 mod wallet;
 
-pub use config::{BadPeer, ChainSource, FolderError, LdkConfig, Peer};
+pub use crate::folder::FolderError;
+pub use config::{BadPeer, ChainSource, LdkConfig, Peer};
 pub use mirror::MirrorError;
-pub use secret::{SecretError, SecretRef, Seed};
+pub use seed::{Seed, SeedError};
 pub use wallet::{Channel, HistoryRow, Movement, OperatorError, PeerStatus, WalletBalance};
 
 use crate::node::{
@@ -26,6 +27,7 @@ use crate::node::{
     NodeBalance, NodeEvent, NodeFuture, NodeInfo, PayError, PayRequest, PaymentState, Preimage, SettleError,
     Unavailable,
 };
+use crate::secret::SecretError;
 use core::Core;
 use market::id::PaymentHash;
 use std::{
@@ -40,7 +42,10 @@ pub enum OpenError {
     /// Its folder.
     #[error(transparent)]
     Folder(#[from] FolderError),
-    /// Its seed, or another secret.
+    /// Its seed.
+    #[error(transparent)]
+    Seed(#[from] SeedError),
+    /// A secret other than the seed.
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// Its mirror, or its database.

@@ -33,10 +33,13 @@
 pub mod bolt11;
 pub mod conformance;
 pub mod dev;
+#[cfg(feature = "ldk")]
+mod folder;
 pub mod l402;
 #[cfg(feature = "ldk")]
 pub mod ldk;
 mod node;
+pub mod secret;
 
 pub use node::{
     CancelError, EventCursor, FailureReason, Invoice, InvoiceError, InvoiceRequest, InvoiceState,

@@ -1,7 +1,10 @@
 //! What an embedded node has to be told, and the folder that it keeps.
 
-use super::secret::SecretRef;
-use crate::node::Network;
+use crate::{
+    folder::{self, FolderError},
+    node::Network,
+    secret::SecretRef,
+};
 use ldk_node::{
     bitcoin::{self, secp256k1::PublicKey},
     lightning::ln::msgs::SocketAddress,
@@ -9,8 +12,7 @@ use ldk_node::{
 use serde::{Deserialize, Serialize};
 use std::{
     fmt,
-    fs::{self, File, OpenOptions, TryLockError},
-    io,
+    fs::{File, OpenOptions, TryLockError},
     net::SocketAddr,
     path::{Path, PathBuf},
     str::FromStr,
@@ -123,38 +125,6 @@ impl From<Peer> for String {
     }
 }
 
-/// Why a data folder cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum FolderError {
-    /// Another process has it.
-    #[error("another process runs the node in {}: stop it first, two would lose money", .0.display())]
-    Busy(PathBuf),
-    /// It belongs to another network.
-    #[error("{dir} belongs to a node on {found}, not on {asked}: networks never mix, take another folder", dir = dir.display())]
-    OtherNetwork {
-        /// The folder.
-        dir: PathBuf,
-        /// What it belongs to.
-        found: String,
-        /// What was asked for.
-        asked: Network,
-    },
-    /// Real money, and nobody said so.
-    #[error("this node would hold real bitcoin: read about the risks, then allow real money")]
-    RealMoney,
-    /// A network that no real node is on.
-    #[error("an embedded node cannot be on {0}: take bitcoin, testnet, signet or regtest")]
-    NoSuchNetwork(Network),
-    /// The file system.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
 /// A data folder, and its mirror, that are ours while this lives.
 #[derive(Debug)]
 pub(super) struct Folder {
@@ -174,20 +144,12 @@ impl Folder {
         };
         let mut locks = Vec::new();
         for dir in std::iter::once(&config.dir).chain(&config.mirror) {
-            create_private(dir)?;
+            folder::create_private(dir)?;
             locks.push(lock(dir)?);
-            mark_network(dir, config.network)?;
+            folder::mark_network(dir, config.network)?;
         }
         Ok(Folder { network, _locks: locks })
     }
-}
-
-fn create_private(dir: &Path) -> Result<(), FolderError> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir).map_err(|source| FolderError::Io { path: dir.to_owned(), source })
 }
 
 /// The lock goes with the process, however it ends.
@@ -199,22 +161,6 @@ fn lock(dir: &Path) -> Result<File, FolderError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(FolderError::Busy(dir.to_owned())),
         Err(TryLockError::Error(source)) => Err(failed(source)),
-    }
-}
-
-fn mark_network(dir: &Path, network: Network) -> Result<(), FolderError> {
-    let path = dir.join("network");
-    match fs::read_to_string(&path) {
-        Ok(found) if found.trim() == network.to_string() => Ok(()),
-        Ok(found) => Err(FolderError::OtherNetwork {
-            dir: dir.to_owned(),
-            found: found.trim().to_owned(),
-            asked: network,
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::write(&path, format!("{network}\n")).map_err(|source| FolderError::Io { path, source })
-        }
-        Err(source) => Err(FolderError::Io { path, source }),
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     config::{ChainSource, Folder, LdkConfig, Peer},
     mirror::{self, Mirrored},
     records::Records,
-    secret::Seed,
+    seed::Seed,
 };
 use crate::node::{Network, NodeBalance, NodeInfo, Unavailable};
 use ldk_node::{

@@ -6,7 +6,7 @@
 //! of it, so that an old copy put in place of the folder does no harm. Each start is counted in both; a mirror that missed
 //! one is refused.
 
-use super::config::FolderError;
+use crate::folder::FolderError;
 use ldk_node::{
     io::sqlite_store::{KV_TABLE_NAME, SQLITE_DB_FILE_NAME, SqliteStore},
     lightning::{

@@ -10,7 +10,8 @@ use super::chain::{Chain, PATIENCE};
 use market::units::Msat;
 use pay::{
     Network,
-    ldk::{ChainSource, LdkConfig, LdkNode, SecretRef, Seed},
+    ldk::{ChainSource, LdkConfig, LdkNode, Seed},
+    secret::SecretRef,
 };
 use std::{
     path::Path,

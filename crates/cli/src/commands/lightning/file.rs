@@ -5,7 +5,8 @@ use crate::exit::{Exit, Failure};
 use node::config_file;
 use pay::{
     Network,
-    ldk::{ChainSource, LdkConfig, Peer, SecretRef},
+    ldk::{ChainSource, LdkConfig, Peer},
+    secret::SecretRef,
 };
 use serde::{Deserialize, Serialize};
 use std::{

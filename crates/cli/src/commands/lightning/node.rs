@@ -11,7 +11,8 @@ use ::node::http::asked_to_end;
 use market::units::Msat;
 use pay::{
     InvoiceRequest, InvoiceState, LightningNode, Network, PayError, PayRequest, PaymentState,
-    ldk::{FolderError, LdkNode, Movement, OpenError, OperatorError, Peer, SecretRef, Seed},
+    ldk::{FolderError, LdkNode, Movement, OpenError, OperatorError, Peer, Seed},
+    secret::{SecretError, SecretRef},
 };
 use serde_json::json;
 use std::{path::PathBuf, time::Duration};
@@ -109,7 +110,8 @@ fn init(args: &InitArgs, dir: PathBuf, output: &Output) -> Result<(), Failure> {
     let key = |error| Failure::of(Exit::Key, error);
     let seed = match &args.words {
         Some(reference) => {
-            let words = reference.parse::<SecretRef>().and_then(|reference| reference.read()).map_err(key)?;
+            let words = reference.parse::<SecretRef>().and_then(|reference| reference.read());
+            let words = words.map_err(|error: SecretError| Failure::of(Exit::Key, error))?;
             Seed::from_words(&words).map_err(key)?
         }
         None => Seed::generate().map_err(key)?,
@@ -330,7 +332,7 @@ fn failed(error: OperatorError) -> Failure {
 
 fn not_started(error: OpenError) -> Failure {
     let exit = match &error {
-        OpenError::Secret(_) => Exit::Key,
+        OpenError::Seed(_) | OpenError::Secret(_) => Exit::Key,
         OpenError::Folder(_) | OpenError::Build(_) => Exit::BadInput,
         OpenError::Mirror(_) => Exit::NotVerified,
         OpenError::Start(_) => Exit::Unreachable,

@@ -1,4 +1,5 @@
 use super::*;
+use std::fs;
 
 /// The published example of BIP-39 for all-zero entropy.
 const WORDS: &str = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon art";
@@ -31,9 +32,9 @@ fn an_encrypted_seed_opens_with_its_passphrase_only() {
     let stored = fs::read_to_string(&file).unwrap();
     assert!(stored.starts_with(AGE_MARK) && !stored.contains("abandon"), "{stored}");
     assert_eq!(*Seed::read(&file, Some(&right)).unwrap().words(), WORDS);
-    assert!(matches!(Seed::read(&file, Some(&wrong)), Err(SecretError::WrongPassphrase { .. })));
-    assert!(matches!(Seed::read(&file, None), Err(SecretError::Locked(_))));
-    assert!(matches!(seed.create(&file, None), Err(SecretError::Exists(_))), "a seed is never replaced");
+    assert!(matches!(Seed::read(&file, Some(&wrong)), Err(SeedError::WrongPassphrase { .. })));
+    assert!(matches!(Seed::read(&file, None), Err(SeedError::Locked(_))));
+    assert!(matches!(seed.create(&file, None), Err(SeedError::Exists(_))), "a seed is never replaced");
 }
 
 #[cfg(unix)]
@@ -45,7 +46,10 @@ fn a_seed_that_others_can_read_is_refused() {
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
     fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
-    assert!(matches!(Seed::read(&file, None), Err(SecretError::Exposed { mode: 0o640, .. })));
+    assert!(matches!(
+        Seed::read(&file, None),
+        Err(SeedError::Secret(SecretError::Exposed { mode: 0o640, .. }))
+    ));
 }
 
 #[test]
@@ -60,19 +64,10 @@ fn a_seed_does_not_print_itself() {
 #[test]
 fn wrong_words_are_refused() {
     for words in ["", "abandon", &WORDS.replace("art", "abandon"), &WORDS.replace("art", "gristmill")] {
-        assert!(matches!(Seed::from_words(words), Err(SecretError::Words(_))), "{words}");
+        assert!(matches!(Seed::from_words(words), Err(SeedError::Words(_))), "{words}");
     }
     // Twelve words are a seed, but not one of 256 bits.
     let twelve =
         "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about";
-    assert!(matches!(Seed::from_words(twelve), Err(SecretError::Words(_))));
-}
-
-#[test]
-fn a_reference_names_a_file_or_a_variable() {
-    assert_eq!("env:SECRET".parse::<SecretRef>().unwrap(), SecretRef::Env("SECRET".into()));
-    assert_eq!("a/file".parse::<SecretRef>().unwrap(), SecretRef::File("a/file".into()));
-    assert!("env:".parse::<SecretRef>().is_err() && "".parse::<SecretRef>().is_err());
-    let missing = SecretRef::Env("GRIST_NO_SUCH_SECRET".into()).read();
-    assert!(matches!(missing, Err(SecretError::NoVariable(_))));
+    assert!(matches!(Seed::from_words(twelve), Err(SeedError::Words(_))));
 }
