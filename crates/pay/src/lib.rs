@@ -3,7 +3,8 @@
 //! [`LightningNode`] is what the market needs from a node: invoices that are paid at once or held, payments that
 //! happen at most once, and honest answers about what is not known yet. [`dev`] is a whole network of nodes in this
 //! process, with real BOLT11 invoices and real preimages, and play money. With feature `ldk` there is `ldk`, an embedded
-//! node with real channels. [`conformance`] is the suite of checks that every implementation has to pass.
+//! node with real channels; with feature `lnd` there is `lnd`, a way to an LND elsewhere. [`conformance`] is the suite
+//! of checks that every implementation has to pass.
 //!
 //! Three rules hold for everybody who pays through this crate:
 //!
@@ -33,11 +34,13 @@
 pub mod bolt11;
 pub mod conformance;
 pub mod dev;
-#[cfg(feature = "ldk")]
+#[cfg(any(feature = "ldk", feature = "lnd"))]
 mod folder;
 pub mod l402;
 #[cfg(feature = "ldk")]
 pub mod ldk;
+#[cfg(feature = "lnd")]
+pub mod lnd;
 mod node;
 pub mod secret;
 
