@@ -1,5 +1,7 @@
 //! The Lightning node of whoever runs a command: `--lightning`.
 
+pub(crate) mod lnd;
+
 use crate::{
     commands::lightning,
     exit::{Exit, Failure},
@@ -7,7 +9,9 @@ use crate::{
     output::Output,
     session::Session,
 };
+use lnd::LndArgs;
 use node::{buyer::SharedNode, client::DevWallet};
+use pay::lnd::{LndAddress, LndNode};
 use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
 #[cfg(feature = "ldk")]
 use {market::units::Msat, pay::LightningNode, std::time::Duration};
@@ -26,7 +30,7 @@ pub(crate) enum NodeArg {
     /// A node in this program, kept in a folder.
     Ldk(PathBuf),
     /// An LND node, by its address.
-    Lnd(String),
+    Lnd(LndAddress),
 }
 
 /// A text that names no node.
@@ -41,7 +45,9 @@ impl FromStr for NodeArg {
         match text.split_once(':') {
             None if text == "dev" => Ok(NodeArg::Dev),
             Some(("ldk", folder)) if !folder.is_empty() => Ok(NodeArg::Ldk(folder.into())),
-            Some(("lnd", address)) if !address.is_empty() => Ok(NodeArg::Lnd(address.to_owned())),
+            Some(("lnd", address)) => {
+                address.parse().map(NodeArg::Lnd).map_err(|_| BadNodeArg(text.to_owned()))
+            }
             Some(_) | None => Err(BadNodeArg(text.to_owned())),
         }
     }
@@ -78,19 +84,31 @@ pub(crate) async fn dev_wallet(session: &Session) -> Result<DevWallet, Failure> 
 /// A node that is open, and has to be closed.
 pub(crate) struct OwnNode {
     node: SharedNode,
+    end: End,
+}
+
+/// What has to be ended with a node.
+enum End {
+    Nothing,
     #[cfg(feature = "ldk")]
-    inside: Option<pay::ldk::LdkNode>,
+    Ldk(pay::ldk::LdkNode),
+    Lnd(LndNode),
 }
 
 impl OwnNode {
     /// Opens the node, which has to be on the network of the market.
-    pub(crate) async fn open(node: &NodeArg, session: &Session, output: &Output) -> Result<OwnNode, Failure> {
+    pub(crate) async fn open(
+        node: &NodeArg,
+        lnd: &LndArgs,
+        session: &Session,
+        output: &Output,
+    ) -> Result<OwnNode, Failure> {
         let own = match node {
-            NodeArg::Dev => OwnNode::elsewhere(Arc::new(dev_wallet(session).await?)),
+            NodeArg::Dev => OwnNode { node: Arc::new(dev_wallet(session).await?), end: End::Nothing },
             NodeArg::Ldk(folder) => OwnNode::open_inside(folder.clone(), output).await?,
-            NodeArg::Lnd(_) => {
-                let why = "this build of grist speaks to no LND: use dev or ldk:FOLDER";
-                return Err(Failure::new(Exit::Usage, why));
+            NodeArg::Lnd(address) => {
+                let node = lnd::open(address, lnd, session.home.data("lnd"), output).await?;
+                OwnNode { node: Arc::new(node.clone()), end: End::Lnd(node) }
             }
         };
         let here = own.node.info().await.map_err(|error| Failure::of(Exit::Unreachable, error))?.network;
@@ -105,18 +123,10 @@ impl OwnNode {
         ))
     }
 
-    fn elsewhere(node: SharedNode) -> OwnNode {
-        OwnNode {
-            node,
-            #[cfg(feature = "ldk")]
-            inside: None,
-        }
-    }
-
     #[cfg(feature = "ldk")]
     async fn open_inside(folder: PathBuf, output: &Output) -> Result<OwnNode, Failure> {
         let node = lightning::open_node(folder, output).await?;
-        Ok(OwnNode { node: Arc::new(node.clone()), inside: Some(node) })
+        Ok(OwnNode { node: Arc::new(node.clone()), end: End::Ldk(node) })
     }
 
     #[cfg(not(feature = "ldk"))]
@@ -132,7 +142,7 @@ impl OwnNode {
     /// Waits until what the node sent is decided: a node in this program that stops before hears of it at its next start.
     #[cfg(feature = "ldk")]
     pub(crate) async fn until_decided(&self, output: &Output) {
-        let Some(node) = &self.inside else { return };
+        let End::Ldk(node) = &self.end else { return };
         let waiting = async {
             while LightningNode::balance(node).await.is_ok_and(|balance| balance.in_flight > Msat::ZERO) {
                 tokio::time::sleep(LOOK_EVERY).await;
@@ -147,13 +157,17 @@ impl OwnNode {
     #[cfg(not(feature = "ldk"))]
     pub(crate) async fn until_decided(&self, _: &Output) {}
 
-    /// Stops a node that runs in this program.
+    /// Stops what of the node runs in this program.
     pub(crate) async fn close(self) -> Result<(), Failure> {
-        #[cfg(feature = "ldk")]
-        if let Some(node) = self.inside {
-            return node.stop().await.map_err(|error| Failure::of(Exit::Unexpected, error));
+        match self.end {
+            End::Nothing => Ok(()),
+            #[cfg(feature = "ldk")]
+            End::Ldk(node) => node.stop().await.map_err(|error| Failure::of(Exit::Unexpected, error)),
+            End::Lnd(node) => {
+                node.stop().await;
+                Ok(())
+            }
         }
-        Ok(())
     }
 }
 
@@ -165,8 +179,8 @@ mod tests {
     fn a_node_is_named_by_kind_and_place() {
         assert_eq!("dev".parse(), Ok(NodeArg::Dev));
         assert_eq!("ldk:/home/me/node".parse(), Ok(NodeArg::Ldk("/home/me/node".into())));
-        assert_eq!("lnd:https://10.0.0.2:8080".parse(), Ok(NodeArg::Lnd("https://10.0.0.2:8080".into())));
-        for text in ["", "ldk", "ldk:", "lnd:", "cln:x", "dev:x"] {
+        assert_eq!("lnd:https://10.0.0.2:8080".parse(), Ok(NodeArg::Lnd("10.0.0.2:8080".parse().unwrap())));
+        for text in ["", "ldk", "ldk:", "lnd:", "lnd:http://x", "cln:x", "dev:x"] {
             assert!(text.parse::<NodeArg>().is_err(), "{text}");
         }
     }

@@ -4,17 +4,24 @@ use crate::{
     args::Global,
     exit::{Exit, Failure},
     home::{Home, read_named},
+    lightning_node::lnd::{self, LndArgs},
     output::{Output, Tone},
 };
-use clap::{Args, ValueEnum};
+use clap::Args;
 use market::{id::PartyId, units::Msat};
 use node::{
     config_file::{self, Money},
     http::{MarketConfig, Payments, Prices, ServeError, Tls, serve},
 };
+use pay::{lnd::LndAddress, secret::SecretRef};
 use serde::Deserialize;
 use serde_json::json;
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+};
 
 /// `grist market`. Every option can also stand in a file (`--config`), under the same name with `_` for `-`.
 #[derive(Debug, Args)]
@@ -48,8 +55,8 @@ pub(crate) struct Options {
     /// What the market is called, for people
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
-    /// The Lightning node behind it [default: dev]
-    #[arg(long, visible_alias = "lightning", value_name = "KIND")]
+    /// The Lightning node behind it: dev (play money), ldk (in this process) or lnd:ADDRESS [default: dev]
+    #[arg(long, visible_alias = "lightning", value_name = "NODE")]
     payments: Option<PaymentsKind>,
     /// What claiming a Lightning payment on the chain costs these days, in satoshi: holds come in slices of at least ten times that
     #[arg(long, value_name = "SAT")]
@@ -66,19 +73,57 @@ pub(crate) struct Options {
     /// The folder of the node, made by `grist lightning init` [default: `lightning` in the data folder]
     #[arg(long, value_name = "DIR")]
     lightning_dir: Option<PathBuf>,
+    /// The macaroon for --lightning lnd:ADDRESS: a file that only you can read, or env:NAME with it in hex
+    #[arg(long, value_name = "FILE|env:NAME", env = "GRIST_LND_MACAROON", hide_env_values = true)]
+    lnd_macaroon: Option<SecretRef>,
+    /// The certificate of that LND, its tls.cert; no other is accepted
+    #[arg(long, value_name = "FILE|env:NAME", env = "GRIST_LND_CERT", hide_env_values = true)]
+    lnd_cert: Option<SecretRef>,
+    /// Needed when that LND is on bitcoin's main network: you have read docs/lightning.md and can afford to lose what it has
+    #[arg(long)]
+    lnd_real_money: bool,
     /// Declare a party to be the operator's own: it is never drawn to check results
     #[arg(long, value_name = "PARTY")]
     declare_own: Vec<PartyId>,
 }
 
 /// The Lightning nodes that a market can have behind it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 enum PaymentsKind {
     /// Play money: real invoices and hashes, no real bitcoin.
     Dev,
     /// A real node in this process.
     Ldk,
+    /// A real node elsewhere.
+    Lnd(LndAddress),
+}
+
+/// A text that names no node.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` names no Lightning node for a market: say dev, ldk or lnd:ADDRESS")]
+struct BadPaymentsKind(String);
+
+impl FromStr for PaymentsKind {
+    type Err = BadPaymentsKind;
+
+    fn from_str(text: &str) -> Result<PaymentsKind, BadPaymentsKind> {
+        let bad = || BadPaymentsKind(text.to_owned());
+        match text.split_once(':') {
+            None if text == "dev" => Ok(PaymentsKind::Dev),
+            None if text == "ldk" => Ok(PaymentsKind::Ldk),
+            Some(("lnd", address)) => address.parse().map(PaymentsKind::Lnd).map_err(|_| bad()),
+            Some(_) | None => Err(bad()),
+        }
+    }
+}
+
+impl TryFrom<String> for PaymentsKind {
+    type Error = BadPaymentsKind;
+
+    fn try_from(text: String) -> Result<PaymentsKind, BadPaymentsKind> {
+        text.parse()
+    }
 }
 
 impl Options {
@@ -97,6 +142,9 @@ impl Options {
             price_blob_mib: self.price_blob_mib.or(file.price_blob_mib),
             price_offer_stream: self.price_offer_stream.or(file.price_offer_stream),
             lightning_dir: self.lightning_dir.or(file.lightning_dir),
+            lnd_macaroon: self.lnd_macaroon.or(file.lnd_macaroon),
+            lnd_cert: self.lnd_cert.or(file.lnd_cert),
+            lnd_real_money: self.lnd_real_money || file.lnd_real_money,
             declare_own,
         }
     }
@@ -112,7 +160,7 @@ pub(crate) async fn run(args: MarketArgs, global: &Global, output: &Output) -> R
         Some(folder) => folder.clone(),
         None => Home::of(global)?.data("market"),
     };
-    let purse = Purse::open(&options, global, output).await?;
+    let purse = Purse::open(&options, &data, global, output).await?;
     let market = serve(config(&options, data.clone(), purse.payments())?).await.map_err(not_started)?;
     for party in &options.declare_own {
         let declared = market.declare_own(*party).await;
@@ -153,17 +201,31 @@ enum Purse {
     Dev,
     #[cfg(feature = "ldk")]
     Ldk(pay::ldk::LdkNode),
+    Lnd(pay::lnd::LndNode),
 }
 
 impl Purse {
-    async fn open(options: &Options, global: &Global, output: &Output) -> Result<Purse, Failure> {
-        match options.payments.unwrap_or(PaymentsKind::Dev) {
-            PaymentsKind::Dev if options.lightning_dir.is_some() => Err(Failure::new(
+    async fn open(
+        options: &Options,
+        data: &Path,
+        global: &Global,
+        output: &Output,
+    ) -> Result<Purse, Failure> {
+        match options.payments.as_ref().unwrap_or(&PaymentsKind::Dev) {
+            PaymentsKind::Dev | PaymentsKind::Lnd(_) if options.lightning_dir.is_some() => Err(Failure::new(
                 Exit::BadInput,
                 "a folder of a node is for --lightning ldk: give both or neither",
             )),
             PaymentsKind::Dev => Ok(Purse::Dev),
             PaymentsKind::Ldk => Purse::open_ldk(options, global, output).await,
+            PaymentsKind::Lnd(address) => {
+                let lnd = LndArgs {
+                    lnd_macaroon: options.lnd_macaroon.clone(),
+                    lnd_cert: options.lnd_cert.clone(),
+                    lnd_real_money: options.lnd_real_money,
+                };
+                Ok(Purse::Lnd(lnd::open(address, &lnd, data.join("lnd"), output).await?))
+            }
         }
     }
 
@@ -185,7 +247,8 @@ impl Purse {
         match self {
             Purse::Dev => Payments::Dev,
             #[cfg(feature = "ldk")]
-            Purse::Ldk(node) => Payments::Node(std::sync::Arc::new(node.clone())),
+            Purse::Ldk(node) => Payments::Node(Arc::new(node.clone())),
+            Purse::Lnd(node) => Payments::Node(Arc::new(node.clone())),
         }
     }
 
@@ -194,6 +257,7 @@ impl Purse {
             Purse::Dev => "dev",
             #[cfg(feature = "ldk")]
             Purse::Ldk(_) => "ldk",
+            Purse::Lnd(_) => "lnd",
         }
     }
 
@@ -202,6 +266,7 @@ impl Purse {
             Purse::Dev => "the market is open, with play money,",
             #[cfg(feature = "ldk")]
             Purse::Ldk(_) => "the market is open, with a Lightning node of its own,",
+            Purse::Lnd(_) => "the market is open, with your LND node behind it,",
         }
     }
 
@@ -211,6 +276,8 @@ impl Purse {
             Purse::Dev => Vec::new(),
             #[cfg(feature = "ldk")]
             Purse::Ldk(node) => node.reachable_at(),
+            // LND tells its operator.
+            Purse::Lnd(_) => Vec::new(),
         }
     }
 
@@ -219,6 +286,10 @@ impl Purse {
             Purse::Dev => Ok(()),
             #[cfg(feature = "ldk")]
             Purse::Ldk(node) => node.stop().await.map_err(|e| Failure::of(Exit::Unexpected, e)),
+            Purse::Lnd(node) => {
+                node.stop().await;
+                Ok(())
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     args::Global,
     exit::{Exit, Failure},
     home::Home,
-    lightning_node::{NodeArg, OwnNode},
+    lightning_node::{NodeArg, OwnNode, lnd::LndArgs},
     output::{Output, Tone},
     session::{Session, machine_label},
     text,
@@ -53,6 +53,8 @@ pub(crate) struct ProvideArgs {
     /// Your Lightning node, for jobs that are paid by holds (`hold_slice_min` in the file): dev, ldk:FOLDER or lnd:ADDRESS
     #[arg(long, value_name = "NODE")]
     lightning: Option<NodeArg>,
+    #[command(flatten)]
+    lnd: LndArgs,
     /// Show the sum behind the prices, and sell nothing
     #[arg(long)]
     explain_price: bool,
@@ -73,6 +75,7 @@ struct Prepared {
     label: Name,
     machine_key: Option<PathBuf>,
     lightning: Option<NodeArg>,
+    lnd: LndArgs,
 }
 
 /// Sells work until it is asked to end; audits, where the role says so.
@@ -92,7 +95,8 @@ pub(crate) async fn run(
         Some(label) => label,
         None => machine_label().parse().map_err(|e| Failure::of(Exit::Usage, e))?,
     };
-    let prepared = Prepared { config, label, machine_key: args.machine_key, lightning: args.lightning };
+    let (lightning, lnd) = (args.lightning, args.lnd);
+    let prepared = Prepared { config, label, machine_key: args.machine_key, lightning, lnd };
     match args.command {
         Some(ProvideCommand::Check) => check::run(&prepared, &home, global, output).await,
         None if args.explain_price => explain(&prepared, &home, global, output).await,
@@ -129,7 +133,7 @@ async fn explain(prepared: &Prepared, home: &Home, global: &Global, output: &Out
 }
 
 async fn provide(prepared: Prepared, home: &Home, global: &Global, output: &Output) -> Result<(), Failure> {
-    let Prepared { config, label, machine_key, lightning } = prepared;
+    let Prepared { config, label, machine_key, lightning, lnd } = prepared;
     let hardware = Hardware::find(&home.data("providers"));
     let capacity = config.capacity(&hardware).map_err(options::unusable)?;
     // What is wrong with prices and terms is told before anything is registered.
@@ -152,13 +156,7 @@ async fn provide(prepared: Prepared, home: &Home, global: &Global, output: &Outp
     if config.price.is_some() && config.price_per_task.is_none() {
         output.warn("jobs that pay by the task find no offer here: name a --price-per-task as well; tasks that could cost more are declined");
     }
-    let at = match (config.price, prices.is_empty()) {
-        (Some(AutoPrice::Auto), _) => {
-            "prices that follow the market; `--explain-price` shows the sum".to_owned()
-        }
-        (None, true) => "nothing now: your prices would lose money at this tariff".to_owned(),
-        (None, false) => prices.join(", "),
-    };
+    let at = in_words(&config, &prices);
     output.json_line(&json!({
         "machine": this.machine,
         "party": this.party,
@@ -175,7 +173,7 @@ async fn provide(prepared: Prepared, home: &Home, global: &Global, output: &Outp
         text::word(&sandbox.isolation()),
     ));
     let own = match &lightning {
-        Some(node) => Some(OwnNode::open(node, &session, output).await?),
+        Some(node) => Some(OwnNode::open(node, &lnd, &session, output).await?),
         None => None,
     };
     let (tally, news) = watch::channel(Tally::default());
@@ -200,6 +198,17 @@ async fn provide(prepared: Prepared, home: &Home, global: &Global, output: &Outp
         own.close().await?;
     }
     worked
+}
+
+/// What is sold at which prices, for people.
+fn in_words(config: &ProvideConfig, prices: &[String]) -> String {
+    match (config.price, prices.is_empty()) {
+        (Some(AutoPrice::Auto), _) => {
+            "prices that follow the market; `--explain-price` shows the sum".to_owned()
+        }
+        (None, true) => "nothing now: your prices would lose money at this tariff".to_owned(),
+        (None, false) => prices.join(", "),
+    }
 }
 
 /// Where a machine keeps what it must not forget.

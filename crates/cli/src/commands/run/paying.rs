@@ -3,7 +3,7 @@
 use super::failed;
 use crate::{
     exit::{Exit, Failure},
-    lightning_node::{self, NodeArg, OwnNode},
+    lightning_node::{self, NodeArg, OwnNode, lnd::LndArgs},
     output::Output,
     session::{Party, Session},
     text,
@@ -48,6 +48,8 @@ pub(crate) struct PayFrom {
     /// Pay from your own Lightning node what holds, sessions and the balance need: dev, ldk:FOLDER or lnd:ADDRESS
     #[arg(long, visible_alias = "pay-from", value_name = "NODE")]
     lightning: Option<NodeArg>,
+    #[command(flatten)]
+    lnd: LndArgs,
 }
 
 impl PayingArgs {
@@ -69,7 +71,7 @@ impl PayFrom {
         work: impl AsyncFnOnce(Buyer) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let Some(node) = &self.lightning else { return work(buyer).await };
-        let own = OwnNode::open(node, session, output).await?;
+        let own = OwnNode::open(node, &self.lnd, session, output).await?;
         let done = work(buyer.with_node(own.shared())).await;
         if done.is_ok() {
             own.until_decided(output).await;
