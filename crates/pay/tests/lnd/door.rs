@@ -5,7 +5,10 @@ use super::{
     bed::{Bed, config, secret},
     request, to_pay,
 };
-use crate::server::{MACAROON, MACAROON_THAT_READS, Mood, StandIn};
+use crate::{
+    server::{MACAROON, MACAROON_THAT_READS, Mood, StandIn},
+    wire,
+};
 use data_encoding::HEXLOWER;
 use pay::{
     InvoiceError, LightningNode, PayError, PaymentState, Unavailable,
@@ -110,7 +113,7 @@ async fn where_nobody_listens_the_address_is_named() {
 async fn answers_that_make_no_sense_decide_nothing() {
     let bed = Bed::start().await;
     let invoice = bed.payee.create_invoice(request(AMOUNT)).await.unwrap();
-    for babble in [b"".to_vec(), b"{}".to_vec(), b"[1,2".to_vec(), b"<html>".to_vec(), vec![b' '; 9 << 20]] {
+    for babble in [b"".to_vec(), b"{}".to_vec(), b"[1,2".to_vec(), b"<html>".to_vec()] {
         *bed.payee.lnd.mood.lock().unwrap() = Mood::Babbling(babble);
         assert!(bed.payee.balance().await.is_err());
         assert!(bed.payee.invoice(invoice.payment_hash).await.is_err());
@@ -118,6 +121,19 @@ async fn answers_that_make_no_sense_decide_nothing() {
     }
     *bed.payee.lnd.mood.lock().unwrap() = Mood::Well;
     assert!(bed.payee.invoice(invoice.payment_hash).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_not_read_to_its_end() {
+    let bed = Bed::start().await;
+    let mut answer = wire::balance(AMOUNT, AMOUNT).to_string().into_bytes();
+    answer.resize(7 << 20, b' ');
+    *bed.payee.lnd.mood.lock().unwrap() = Mood::Babbling(answer.clone());
+    assert_eq!(bed.payee.balance().await.unwrap().spendable, AMOUNT);
+    answer.resize(9 << 20, b' ');
+    *bed.payee.lnd.mood.lock().unwrap() = Mood::Babbling(answer);
+    let Unavailable(why) = bed.payee.balance().await.unwrap_err();
+    assert!(why.contains("longer than 8 MiB"), "{why}");
 }
 
 #[tokio::test]
