@@ -94,6 +94,37 @@ impl<'a> Screen<'a> {
         self.total.abandon();
     }
 
+    /// What happened to the job's money.
+    fn money_line(&self, event: &Event) -> Option<String> {
+        let bad = |text: String| Some(self.output.tone(Tone::Bad, &text));
+        match event {
+            Event::HoldFunded { lease, job, amount_msat } if *job == self.job => {
+                Some(format!("{lease}: the provider holds {amount_msat}, and begins"))
+            }
+            Event::HoldDecided { lease, job, released_msat, returned_msat } if *job == self.job => {
+                Some(format!(
+                    "{lease}: {released_msat} of what was held is earned, {returned_msat} goes back to you"
+                ))
+            }
+            Event::SaleOpened { job, task, invoice_msat, .. } if *job == self.job => {
+                Some(format!("task {task} is verified, and its key costs {invoice_msat}"))
+            }
+            Event::ResultUnsold { job, attempt, deposit_msat, .. } if *job == self.job => bad(format!(
+                "the key of {attempt} was not paid for: its provider has the deposit of {deposit_msat}"
+            )),
+            Event::KeyForged { job, party, attempt, .. } if *job == self.job => {
+                bad(format!("the key of {attempt} opens something else: {party} pays for it with its bond"))
+            }
+            Event::SessionRefilled { job, amount_msat } if *job == self.job => {
+                Some(format!("the session takes another {amount_msat} of your balance"))
+            }
+            Event::SessionLow { job, left_msat, wanted_msat } if *job == self.job => {
+                bad(format!("the session has {left_msat} left and needs {wanted_msat}"))
+            }
+            _ => None,
+        }
+    }
+
     fn line(&mut self, event: &Event) -> Option<String> {
         let good = |text: String| Some(self.output.tone(Tone::Good, &text));
         let bad = |text: String| Some(self.output.tone(Tone::Bad, &text));
@@ -109,20 +140,6 @@ impl<'a> Screen<'a> {
             }
             Event::LeaseGranted { lease, job, machine, party, rate, .. } if *job == self.job => {
                 Some(format!("{lease} to {machine} of {party} at {}", text::rate(rate, self.output)))
-            }
-            Event::HoldFunded { lease, job, amount_msat } if *job == self.job => {
-                Some(format!("{lease}: the provider holds {amount_msat}, and begins"))
-            }
-            Event::HoldDecided { lease, job, released_msat, returned_msat } if *job == self.job => {
-                Some(format!(
-                    "{lease}: {released_msat} of what was held is earned, {returned_msat} goes back to you"
-                ))
-            }
-            Event::SessionRefilled { job, amount_msat } if *job == self.job => {
-                Some(format!("the session takes another {amount_msat} of your balance"))
-            }
-            Event::SessionLow { job, left_msat, wanted_msat } if *job == self.job => {
-                bad(format!("the session has {left_msat} left and needs {wanted_msat}"))
             }
             Event::LeaseClosed { lease, job, reason, settlement, .. } if *job == self.job => Some(format!(
                 "{lease} ({}) closed: {}, {} results accepted, {} paid",
@@ -164,7 +181,7 @@ impl<'a> Screen<'a> {
                 good(format!("{job} settled ({}): {paid} paid, {back} back", text::word(outcome)))
             }
             // Everything else is somebody else's, or shows in the bars.
-            _ => None,
+            other => self.money_line(other),
         }
     }
 

@@ -131,6 +131,9 @@ pub(crate) fn funding(funding: Option<Funding>) -> String {
         Some(Funding::Hold { slice_msat, slices }) => {
             format!("holds of {slices} × {slice_msat} for each lease")
         }
+        Some(Funding::Decrypt { deposit_ppm }) => {
+            format!("paying to decrypt each result, with a deposit of {}", percent(deposit_ppm))
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Holds and sessions from the command line, as processes: every side with a wallet of play money of its own.
+//! Holds, sessions and keys of results from the command line, as processes: every side with a wallet of play money of its own.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -89,6 +89,61 @@ fn a_job_is_paid_out_of_what_the_providers_wallet_holds_whoever_is_killed() {
     assert!(buyer.run(&["job", "status", &placed]).ok().stdout.contains("back to you"));
 }
 
+/// A party with a bond.
+fn bonded(at: &Service) -> Grist {
+    let grist = Grist::at(at);
+    grist.run(&["wallet", "topup", "100sat", "--pay"]).ok();
+    grist.run(&["wallet", "bond", "lock", "100sat"]).ok();
+    grist
+}
+
+#[test]
+fn results_are_paid_for_when_they_are_verified_and_opened_with_the_key() {
+    let operator = Grist::new();
+    let venue = market(&operator, &operator.path("market"));
+    let (worker, checker) = (bonded(&venue), bonded(&venue));
+    let config = worker.path("provide.toml");
+    std::fs::write(&config, "decrypt_deposit_min = \"25%\"\n").unwrap();
+    let machine =
+        ["--price-per-task", "10sat", "--max-cpus", "1", "--max-memory", "512MiB", "--class", "test"];
+    let without = worker.run(&[&["provide", "--config", config.to_str().unwrap()], &machine[..]].concat());
+    assert!(without.code != 0 && without.stderr.contains("--lightning"), "{without:?}");
+    let sells = ["provide", "--config", config.to_str().unwrap(), "--lightning", "dev"];
+    let providing = worker.start(&[&sells, &machine[..]].concat());
+    let checking = checker.start(&[&["validate"], &machine[..]].concat());
+    for service in [&providing, &checking] {
+        wait_for_offer(&venue, service.first["machine"].as_str().unwrap());
+    }
+    let buyer = Grist::at(&venue);
+    let (file, out) = (job(&buyer), buyer.path("out"));
+    let pay = ["run", file.to_str().unwrap(), "--decrypt", "--lightning", "dev"];
+    let unverified = buyer.run(&pay);
+    assert!(unverified.code == 3 && unverified.stderr.contains("vouch"), "{unverified:?}");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("method = \"none\" ", "method = \"replicas\"\nagree = 2\nof = 3\n#"))
+        .unwrap();
+    let said = buyer.run(&[&pay[..], &["--dry-run"]].concat()).ok();
+    for part in ["49 sat for the key", "Fair up to the provider's bond", "deposits of up to 12.500 sat"] {
+        assert!(said.stdout.contains(part), "`{part}` is not in {said:?}");
+    }
+    buyer.run(&[&pay[..], &["--yes", "--out", out.to_str().unwrap()]].concat()).ok();
+
+    let receipt = out.join("receipt.json");
+    let checked = buyer.run(&["receipt", "verify", receipt.to_str().unwrap(), "--json"]).ok().json();
+    let sales = checked["sales"].as_array().unwrap();
+    assert_eq!((sales.len(), &checked["funding"]["decrypt"]["deposit_ppm"]), (8, &json!(250_000)));
+    for sale in sales {
+        assert_eq!((&sale["fate"], &sale["price"]["price_msat"]), (&json!("sold"), &json!(10_000)));
+    }
+    let shown = buyer.run(&["receipt", "show", receipt.to_str().unwrap()]).ok().stdout;
+    let hash = sales[0]["encrypted"]["payment_hash"].as_str().unwrap();
+    assert!(shown.contains("KEY OF TASK") && shown.contains(hash) && shown.contains("sold"), "{shown}");
+    let paid = worker.run(&["wallet", "balance", "--json"]).ok().json();
+    assert_eq!(paid["available_msat"], 0, "what it sold went past the market");
+    let id = checked["job"].as_str().unwrap();
+    assert!(buyer.run(&["job", "status", id]).ok().stdout.contains("KEY OF TASK"));
+}
+
 #[test]
 fn a_session_takes_what_it_needs_from_the_buyers_wallet() {
     let operator = Grist::new();
@@ -153,4 +208,5 @@ fn a_way_of_paying_that_is_none_is_answered_with_what_is() {
     assert!(wrong(&["--session", "soon"]).contains("like \"5000 sat\""));
     assert!(wrong(&["--lightning", "cln"]).contains("say dev, ldk:FOLDER or lnd:ADDRESS"));
     assert!(wrong(&["--session", "5sat", "--hold", "1x5sat"]).contains("cannot be used with"));
+    assert!(wrong(&["--session", "5sat", "--decrypt"]).contains("cannot be used with"));
 }

@@ -50,6 +50,7 @@ fn measure(market: &[OfferTerms], offers: u64, searches: &[(&str, Needs)]) {
             ceiling: &Rate::per_task(Msat(5_000)),
             lease_ms: 60_000,
             slice_msat: None,
+            deposit_ppm: None,
         };
         let started = Instant::now();
         let mut found = 0;
@@ -131,6 +132,7 @@ fn offer() -> Result<OfferTerms, Box<dyn Error>> {
         attributes: Attributes::new(),
         lease_max_ms: 3_600_000,
         holds: None,
+        sales: None,
     })
 }
 

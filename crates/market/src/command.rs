@@ -2,6 +2,7 @@
 //! decides whether it is allowed.
 
 use crate::{
+    funding::SaleOffer,
     id::{
         AttemptId, Digest, JobId, LeaseId, MachineId, OfferId, OrderId, PartyId, PaymentHash, TopupId,
         WithdrawalId,
@@ -103,6 +104,26 @@ pub enum Command {
     },
     /// The buyer's next link for an audit round.
     RevealBuyerLink(AuditLink),
+    /// The preimage that the buyer got for its payment: the result is sold, and the deposit comes back.
+    ShowKey {
+        /// Under which lease it was sold.
+        lease: LeaseId,
+        /// Whose result.
+        attempt: AttemptId,
+        /// It opens the payment hash that the provider signed.
+        preimage: Preimage,
+    },
+    /// The same, and that the key opens something else than replicas vouched for: the venue looks.
+    DisputeKey {
+        /// Under which lease it was sold.
+        lease: LeaseId,
+        /// Whose result.
+        attempt: AttemptId,
+        /// What was to be opened. It has to be stored at the venue.
+        ciphertext: Digest,
+        /// It opens the payment hash that the provider signed.
+        preimage: Preimage,
+    },
 
     // ---- a machine, or the party that owns it ----
     /// Posts an offer.
@@ -246,6 +267,16 @@ pub enum Command {
         /// How much.
         amount_msat: Msat,
     },
+    /// What a disputed key opens. Anybody who has the ciphertext can say so too.
+    JudgeKey {
+        /// Under which lease it was sold.
+        lease: LeaseId,
+        /// Whose result.
+        attempt: AttemptId,
+        /// The digest of what it opens; `None` when it opens nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        opened: Option<Digest>,
+    },
     /// Says that a committed attempt cannot be judged (its output is gone, say): unpaid, no fault.
     Verdict {
         /// Which.
@@ -323,6 +354,9 @@ pub struct Reveal {
     pub salt: Digest,
     /// The result.
     pub result: TaskResult,
+    /// The encrypted output and the invoice for its key, where the job is paid to decrypt; none of a replica.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sale: Option<SaleOffer>,
 }
 
 /// An attempt given back.

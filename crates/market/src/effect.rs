@@ -2,7 +2,7 @@
 //! twice does no harm: the outcome comes back as another command, and a second one is refused.
 
 use crate::{
-    id::{JobId, LeaseId, PaymentHash, TopupId, WithdrawalId},
+    id::{AttemptId, JobId, LeaseId, PaymentHash, TopupId, WithdrawalId},
     units::Msat,
 };
 use serde::{Deserialize, Serialize};
@@ -68,5 +68,12 @@ pub enum Effect {
         lease: LeaseId,
         /// How many.
         slices: u8,
+    },
+    /// Decrypt a result with the key that a buyer disputes, and say with `judge_key` what it opens.
+    JudgeKey {
+        /// Under which lease it was sold.
+        lease: LeaseId,
+        /// Whose result.
+        attempt: AttemptId,
     },
 }

@@ -3,6 +3,7 @@
 
 use crate::{
     command::AbandonReason,
+    funding::EncryptedResult,
     id::{
         AttemptId, Digest, JobId, LeaseId, MachineId, OfferId, OrderId, PartyId, PaymentHash, TopupId,
         WithdrawalId,
@@ -13,6 +14,7 @@ use crate::{
     name::Name,
     offer::OfferTerms,
     order::OrderTerms,
+    preimage::Preimage,
     units::{Msat, Rate, TimeMs},
     verify::TaskResult,
 };
@@ -132,6 +134,34 @@ pub enum Event {
     SessionRefilled { job: JobId, amount_msat: Msat },
     /// A session runs low, and the buyer's balance has nothing for it.
     SessionLow { job: JobId, left_msat: Msat, wanted_msat: Msat },
+
+    /// A result is verified, and the buyer is to pay for its key.
+    SaleOpened {
+        lease: LeaseId,
+        job: JobId,
+        attempt: AttemptId,
+        task: u32,
+        invoice_msat: Msat,
+        until_ms: TimeMs,
+    },
+    /// The buyer has shown the key of a result: it has paid.
+    ResultSold { lease: LeaseId, job: JobId, party: PartyId, attempt: AttemptId, price_msat: Msat },
+    /// The buyer has shown no key in time: the provider gets the deposit, and the result stays closed.
+    ResultUnsold { lease: LeaseId, job: JobId, party: PartyId, attempt: AttemptId, deposit_msat: Msat },
+    /// The buyer says that a key opens something else.
+    KeyDisputed { lease: LeaseId, job: JobId, attempt: AttemptId },
+    /// A key opens something else than replicas vouched for. Whoever has the ciphertext can check it.
+    KeyForged {
+        lease: LeaseId,
+        job: JobId,
+        party: PartyId,
+        attempt: AttemptId,
+        encrypted: Box<EncryptedResult>,
+        output: Digest,
+        preimage: Preimage,
+        #[serde(default)]
+        opened: Option<Digest>,
+    },
 
     /// The machine is ready.
     LeaseStarted { lease: LeaseId, job: JobId },
@@ -381,6 +411,9 @@ impl Event {
             | Event::HoldDecided { .. }
             | Event::HoldOver { .. }
             | Event::ClaimCostSet { .. }
+            | Event::ResultSold { .. }
+            | Event::ResultUnsold { .. }
+            | Event::KeyForged { .. }
             | Event::LeaseDraining { .. }
             | Event::LeaseClosed { .. }
             | Event::RoundOpened { .. }
@@ -394,6 +427,8 @@ impl Event {
             Event::HoldInvoiced { job, .. }
             | Event::SessionRefilled { job, .. }
             | Event::SessionLow { job, .. }
+            | Event::SaleOpened { job, .. }
+            | Event::KeyDisputed { job, .. }
             | Event::TasksClaimed { job, .. }
             | Event::ResultsCommitted { job, .. }
             | Event::ResultRevealed { job, .. }

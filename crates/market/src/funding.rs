@@ -5,12 +5,16 @@
 //! | [whole budget](crate::order::OrderTerms::budget_msat) (no [`Funding`]) | the market, all of it | until the job is settled |
 //! | [`Funding::Session`] | the market, at most one prepayment at a time | until it is used up, or the job is settled |
 //! | [`Funding::Hold`] | nobody in the middle: it hangs in the buyer's payment to the provider | until the verdict, or its expiry |
+//! | [`Funding::Decrypt`] | the buyer, who pays for a result's key when the result is verified | until then |
 //!
 //! A hold is paid in slices, each with a payment hash of its own, so that part of it can be taken. The market knows the
 //! preimages and gives out as many as were earned; what is earned beyond the last whole slice, and the market's fee, come
 //! out of a reserve that the market does hold: one slice and the fee.
 
 pub mod plan;
+mod sale;
+
+pub use sale::{EncryptedResult, SaleOffer, SalePrice, SaleTerms, result_key};
 
 use crate::{
     rules::Rules,
@@ -28,6 +32,10 @@ pub const CLAIM_COSTS_PER_SLICE: u64 = 10;
 pub const HOLD_BLOCKS_MAX: u64 = 1_008;
 /// A block of the bitcoin chain takes about ten minutes.
 pub const BLOCK_MS: u64 = 600_000;
+
+/// The share of a result's price that buyers who pay to decrypt leave with the market unless they say otherwise, in parts
+/// per million: enough that not paying costs more than it saves trouble, little enough that the market is no bank.
+pub const DEPOSIT_PPM: u32 = 250_000;
 
 /// What routing may cost is at most this share of a payment, in parts per million…
 pub const FEE_SHARE_PPM: u64 = 10_000;
@@ -61,6 +69,13 @@ pub enum Funding {
         /// How many there are for each lease, 1 to [`SLICES_MAX`].
         slices: u8,
     },
+    /// Each result is encrypted, and the buyer pays its provider for the key when replicas have vouched for the result. The
+    /// budget is what the market keeps for deposits, and what replicas may cost.
+    Decrypt {
+        /// The share of a result's price that the market keeps until the buyer shows the key, in parts per million. The
+        /// provider gets it when the buyer does not pay.
+        deposit_ppm: u32,
+    },
 }
 
 /// What a provider asks of payments that it is to hold; an offer without it takes none.
@@ -89,7 +104,11 @@ impl Funding {
                 Some("the slices add up to more than all bitcoin")
             }
             Funding::Hold { slice_msat, .. } if slice_msat == Msat::ZERO => Some("a slice of nothing"),
-            Funding::Session { .. } | Funding::Hold { .. } => None,
+            Funding::Decrypt { deposit_ppm: 0 } => Some("a deposit of nothing: the fee comes out of it"),
+            Funding::Decrypt { deposit_ppm } if u64::from(deposit_ppm) > PPM => {
+                Some("a deposit of more than the price")
+            }
+            Funding::Session { .. } | Funding::Hold { .. } | Funding::Decrypt { .. } => None,
         }
     }
 }

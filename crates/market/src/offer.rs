@@ -1,11 +1,11 @@
 //! Offers: what a machine sells, at which price, on which terms.
 
 use crate::{
-    funding::HoldTerms,
+    funding::{HoldTerms, SaleTerms},
     name::Name,
     resources::{Attributes, Isolation, MAX_ATTRIBUTES, Resources},
     sparse::serialize_sparsely,
-    units::Rate,
+    units::{PPM, Rate},
 };
 use serde::{Deserialize, Serialize};
 
@@ -43,11 +43,14 @@ pub struct OfferTerms {
     /// Whether it takes orders that are paid by holds, and on which terms.
     #[serde(default)]
     pub holds: Option<HoldTerms>,
+    /// Whether it takes orders that are paid to decrypt, and on which terms.
+    #[serde(default)]
+    pub sales: Option<SaleTerms>,
 }
 
 serialize_sparsely!(OfferTerms {
-    role, rate, resources, isolation, region, class, attributes, lease_max_ms, holds
-} but holds when there);
+    role, rate, resources, isolation, region, class, attributes, lease_max_ms, holds, sales
+} but holds, sales when there);
 
 impl OfferTerms {
     /// The first thing that makes the terms unusable, in words.
@@ -62,6 +65,8 @@ impl OfferTerms {
             Some("more than 16 attributes")
         } else if self.lease_max_ms == 0 {
             Some("a lease of zero length")
+        } else if self.sales.is_some_and(|sales| u64::from(sales.deposit_min_ppm) > PPM) {
+            Some("a deposit of more than the price")
         } else {
             None
         }

@@ -5,15 +5,16 @@
 //! the venue's public log.
 
 use crate::{
-    engine::state::{JudgedAttempt, LeasePhase, State},
+    engine::state::{JudgedAttempt, LeasePhase, Sale, SaleOutcome, Sold, State},
     event::{Event, JobOutcome, PlacedEvent, TaskOutcome, Verdict},
-    funding::{Funding, divide},
-    id::{Digest, JobId, LeaseId, MachineId, OrderId, PartyId, PaymentHash},
+    funding::{EncryptedResult, Funding, SalePrice, divide},
+    id::{AttemptId, Digest, JobId, LeaseId, MachineId, OrderId, PartyId, PaymentHash},
     job::Verification,
     key::{PublicKey, SecretKey, Signature},
     lease::{CloseReason, Settlement},
     log::{InclusionProof, SignedHead, verify_inclusion},
     name::Name,
+    preimage::Preimage,
     rules::Rules,
     units::{Msat, Rate, TimeMs, Unit},
     verify::Deterrence,
@@ -28,7 +29,7 @@ pub const DOMAIN: &str = "gristmill 2026 receipt v1";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiptBody {
-    /// Format version: 3 when it names a session or holds, 2 when it names a demanded bond or what the venue paid, else 1.
+    /// Format version: 4 when results are paid to decrypt, 3 when it names a session or holds, 2 when it names a demanded bond or what the venue paid, else 1.
     pub v: u32,
     /// The venue.
     pub venue: PublicKey,
@@ -105,6 +106,75 @@ pub struct LeaseReceipt {
     /// The payments that funded it, where a hold did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<HoldReceipt>,
+    /// Its results that were paid to decrypt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sales: Vec<SaleReceipt>,
+}
+
+/// A result that was paid to decrypt, on a receipt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SaleReceipt {
+    /// Whose result.
+    pub attempt: AttemptId,
+    /// The task's number.
+    pub task: u32,
+    /// The digest that replicas vouched for.
+    pub output: Digest,
+    /// What it cost.
+    pub price: SalePrice,
+    /// What the provider signed: with the preimage and the ciphertext anybody can check it.
+    pub encrypted: EncryptedResult,
+    /// How it ended.
+    pub fate: SaleFate,
+}
+
+/// How a sale ended. The preimage of one that was sold is the buyer's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SaleFate {
+    /// The buyer paid the provider's invoice and has shown the key.
+    Sold,
+    /// The buyer has shown no key in time; the provider has the deposit.
+    Unsold,
+    /// The key opens something else.
+    Forged {
+        /// What the key is made of.
+        preimage: Preimage,
+        /// The digest of what it opens; nothing when it opens nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        opened: Option<Digest>,
+    },
+}
+
+impl SaleReceipt {
+    /// `None` of a sale that is not over.
+    fn of(attempt: AttemptId, sale: &Sale) -> Option<SaleReceipt> {
+        let offered = sale.offered()?;
+        let fate = match sale.outcome()? {
+            SaleOutcome::Sold { .. } => SaleFate::Sold,
+            SaleOutcome::Unsold => SaleFate::Unsold,
+            SaleOutcome::Forged { preimage, opened } => SaleFate::Forged { preimage, opened },
+        };
+        let (output, encrypted) = (offered.result.output, offered.offer.encrypted);
+        Some(SaleReceipt { attempt, task: sale.task, output, price: sale.price, encrypted, fate })
+    }
+
+    fn check(&self, venue: &PublicKey) -> Result<(), BadReceipt> {
+        let wrong = |what: &str| Err(BadReceipt::Sums(format!("{}: {what}", self.attempt)));
+        if self.encrypted.verify(venue, self.attempt, self.output).is_err() {
+            return wrong("the provider has not signed what it is said to have sold");
+        }
+        if let SaleFate::Forged { preimage, opened } = self.fate {
+            if preimage.payment_hash() != self.encrypted.payment_hash {
+                return wrong("what is said to be the key is not on its payment hash");
+            }
+            if opened == Some(self.output) {
+                return wrong("the key that is said to be forged opens what it should");
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A hold on a receipt.
@@ -158,7 +228,7 @@ pub struct Receipt {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadReceipt {
     /// A version from the future.
-    #[error("receipt version {0} is not known here; this program reads versions 1 to 3")]
+    #[error("receipt version {0} is not known here; this program reads versions 1 to 4")]
     Version(u32),
     /// Another venue than expected.
     #[error("the receipt is from venue {found}, not from {expected}")]
@@ -207,6 +277,7 @@ impl ReceiptBody {
                     payment_hashes: hold.hashes.clone(),
                     released: hold.released(),
                 }),
+                sales: lease.sales.iter().filter_map(|(id, sale)| SaleReceipt::of(*id, sale)).collect(),
             }
         };
         let tasks = row.tasks.iter().map(|task| TaskReceipt {
@@ -219,7 +290,8 @@ impl ReceiptBody {
         let venue_paid_msat = state.venue_paid(job);
         ReceiptBody {
             v: match terms.funding {
-                Some(_) => 3,
+                Some(Funding::Decrypt { .. }) => 4,
+                Some(Funding::Session { .. } | Funding::Hold { .. }) => 3,
                 None if min_bond_msat.is_some() || !is_zero(&venue_paid_msat) => 2,
                 None => 1,
             },
@@ -260,7 +332,9 @@ impl ReceiptBody {
             self.leases.iter().filter(|lease| lease.rate.unit == Unit::Ms && lease.books.accepted > 0);
         let by_time = by_time.map(|lease| lease.books.paid_msat.0.div_ceil(lease.books.accepted.into()));
         let attempts = self.tasks.iter().flat_map(|task| &task.attempts);
-        let gain_msat = attempts.map(|attempt| attempt.paid_msat.0).chain(by_time).max().unwrap_or(0);
+        let sales = self.leases.iter().flat_map(|lease| &lease.sales).map(|sale| sale.price.price_msat.0);
+        let paid = attempts.map(|attempt| attempt.paid_msat.0);
+        let gain_msat = paid.chain(by_time).chain(sales).max().unwrap_or(0);
         let bond_msat = self.min_bond_msat.unwrap_or(Msat::ZERO);
         Deterrence::new(&self.verification, floor_ppm, Msat::ZERO, bond_msat, Msat(gain_msat))
     }
@@ -282,10 +356,11 @@ impl ReceiptBody {
             }
         }
         let mut paid = 0u128;
-        let mut by_holds = 0u128;
+        let mut direct = 0u128;
         for lease in &self.leases {
             lease.check(by_lease.remove(&lease.lease).unwrap_or_default())?;
-            by_holds += self.check_hold(lease)?;
+            lease.sales.iter().try_for_each(|sale| sale.check(&self.venue))?;
+            direct += self.check_hold(lease)? + u128::from(lease.sold().direct_msat().0);
             paid += u128::from(lease.books.paid_msat.0) + u128::from(lease.books.compensation_msat.0);
         }
         if let Some(lease) = by_lease.into_keys().next() {
@@ -301,7 +376,7 @@ impl ReceiptBody {
         if funded_msat > self.budget_msat {
             return Err(BadReceipt::Sums("the session took more than the budget".into()));
         }
-        let locked = u128::from(funded_msat.0) + u128::from(self.venue_paid_msat.0) + by_holds;
+        let locked = u128::from(funded_msat.0) + u128::from(self.venue_paid_msat.0) + direct;
         if locked != paid + u128::from(self.refunded_msat.0) {
             return Err(BadReceipt::Sums("what was locked is not what was paid plus what came back".into()));
         }
@@ -338,29 +413,38 @@ struct Recomputed {
 }
 
 impl LeaseReceipt {
+    /// What its results were sold for.
+    fn sold(&self) -> Sold {
+        let sold = self.sales.iter().filter(|sale| sale.fate == SaleFate::Sold);
+        Sold::sum(sold.map(|sale| &sale.price))
+    }
+
     fn check(&self, sums: Recomputed) -> Result<(), BadReceipt> {
         let wrong = |what: &str| Err(BadReceipt::Sums(format!("{}: {what}", self.lease)));
         if sums.accepted != u128::from(self.books.accepted) {
             return wrong("the accepted attempts are not those of its tasks");
         }
         let usage = match self.rate.unit {
-            Unit::Task => sums.accepted,
+            // What is sold has a price of its own.
+            Unit::Task => sums.accepted.saturating_sub(self.sales.len() as u128),
             Unit::Fuel => sums.fuel,
             Unit::Ms => u128::from(self.books.usage),
         };
         if usage != u128::from(self.books.usage) {
             return wrong("the usage is not what its accepted results add up to");
         }
+        let sold = self.sold().price_msat;
         if self.reason == CloseReason::Cheated {
-            let is_unpaid = self.books.paid_msat == Msat::ZERO && self.books.compensation_msat == Msat::ZERO;
+            let is_unpaid = self.books.paid_msat == sold && self.books.compensation_msat == Msat::ZERO;
             return if is_unpaid { Ok(()) } else { wrong("a proven cheat was paid") };
         }
         let bill =
             self.rate.bill(self.books.usage).map_err(|_| BadReceipt::Sums("a bill does not fit".into()))?;
-        if bill != self.books.paid_msat {
+        let paid = u128::from(self.books.paid_msat.0);
+        if u128::from(bill.0) + u128::from(sold.0) != paid {
             return wrong("the pay is not its rate times its usage");
         }
-        if self.rate.unit != Unit::Ms && sums.paid != u128::from(self.books.paid_msat.0) {
+        if self.rate.unit != Unit::Ms && sums.paid + u128::from(sold.0) != paid {
             return wrong("the pay is not what its attempts earned");
         }
         Ok(())
@@ -384,7 +468,7 @@ impl Receipt {
     /// without it the receipt proves only that whoever holds the key that it names has signed it.
     pub fn verify(&self, expected: Option<&PublicKey>) -> Result<(), BadReceipt> {
         let body = &self.body;
-        if !(1..=3).contains(&body.v) {
+        if !(1..=4).contains(&body.v) {
             return Err(BadReceipt::Version(body.v));
         }
         if let Some(expected) = expected.filter(|key| **key != body.venue) {

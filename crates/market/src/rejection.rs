@@ -257,6 +257,9 @@ pub enum Conflict {
     /// Not at this point of a hold.
     #[error("has no hold that waits for this")]
     NoSuchHold,
+    /// Not at this point of a sale.
+    #[error("has no encrypted result that waits for this")]
+    NoSuchSale,
     /// More in flight than allowed.
     #[error("would have more in flight in holds than it may: wait until some are claimed or cancelled")]
     InFlight,

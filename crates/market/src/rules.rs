@@ -51,6 +51,8 @@ pub struct Rules {
     pub in_flight_cap_msat: Msat,
     /// How long a session without money waits for more before its job ends, in milliseconds.
     pub session_grace_ms: u64,
+    /// How long a buyer has to pay for a verified result and to show its key, in milliseconds.
+    pub sale_pay_ms: u64,
     /// Whether receipts name the bond that the order demanded, so that whoever reads one sees what deterred cheating.
     pub receipts_name_bond: bool,
 }
@@ -78,6 +80,7 @@ const V1: Rules = Rules {
     hold_margin_ms: 7_200_000,
     in_flight_cap_msat: Msat(100_000_000_000),
     session_grace_ms: 300_000,
+    sale_pay_ms: 600_000,
     venue_pays_withheld: false,
     receipts_name_bond: false,
 };

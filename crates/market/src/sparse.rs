@@ -4,19 +4,21 @@
 //! the next field for the missing one. So types that are in statements and in the state alike are written by hand: without
 //! the empty field for people, with it for programs.
 
-/// Implements `Serialize` for a struct with one optional field. All fields are named, in the order of their declaration;
+/// Implements `Serialize` for a struct with optional fields. All fields are named, in the order of their declaration;
 /// the compiler refuses a list that misses one.
 macro_rules! serialize_sparsely {
-    ($name:ident { $($field:ident),+ $(,)? } but $optional:ident when there) => {
+    ($name:ident { $($field:ident),+ $(,)? } but $($optional:ident),+ when there) => {
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 use serde::ser::SerializeStruct;
                 let $name { $($field),+ } = self;
-                let is_left_out = serializer.is_human_readable() && $optional.is_none();
-                let fields = [$(stringify!($field)),+].len() - usize::from(is_left_out);
+                let is_text = serializer.is_human_readable();
+                let left_out = [$((stringify!($optional), is_text && $optional.is_none())),+];
+                let is_left_out = |name: &str| left_out.contains(&(name, true));
+                let fields = [$(stringify!($field)),+].into_iter().filter(|name| !is_left_out(name)).count();
                 let mut row = serializer.serialize_struct(stringify!($name), fields)?;
                 $(
-                    if is_left_out && stringify!($field) == stringify!($optional) {
+                    if is_left_out(stringify!($field)) {
                         row.skip_field(stringify!($field))?;
                     } else {
                         row.serialize_field(stringify!($field), $field)?;

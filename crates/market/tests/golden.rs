@@ -6,10 +6,10 @@
 
 use market::{
     command::*,
-    funding::{Funding, HoldTerms},
+    funding::{EncryptedResult, Funding, HoldTerms, SaleOffer, SaleTerms},
     id::*,
     job::{InputFile, JobSpec, TaskLimits, Verification},
-    key::SecretKey,
+    key::{SecretKey, Signature},
     log::Head,
     offer::{OfferRole, OfferTerms},
     order::{AuctionPrice, Needs, OrderKind, OrderTerms},
@@ -37,6 +37,7 @@ fn offer_terms() -> Box<OfferTerms> {
         attributes: BTreeMap::from([("driver".parse().unwrap(), "560".parse().unwrap())]),
         lease_max_ms: 3_600_000,
         holds: None,
+        sales: None,
     })
 }
 
@@ -152,7 +153,9 @@ fn commands() -> Vec<Command> {
     all.extend(venue_commands());
     for exit in [Exit::Code(-1), Exit::Trap, Exit::OutOfFuel] {
         let result = TaskResult { exit, output: Digest([1; 32]), fuel: u64::MAX };
-        all.push(Command::RevealResults { reveals: vec![Reveal { attempt, salt: Digest([2; 32]), result }] });
+        all.push(Command::RevealResults {
+            reveals: vec![Reveal { attempt, salt: Digest([2; 32]), result, sale: None }],
+        });
     }
     for outcome in [
         WithdrawalOutcome::Sent { fee_msat: Msat(1) },
@@ -173,6 +176,7 @@ fn commands() -> Vec<Command> {
     }
     all.push(Command::FundVenue { amount_msat: Msat(1) });
     all.extend(commands_of_funding());
+    all.extend(commands_of_sales());
     all
 }
 
@@ -194,6 +198,33 @@ fn commands_of_funding() -> Vec<Command> {
         Command::DealHold { lease, hashes: vec![PaymentHash([5; 32]), PaymentHash([6; 32])] },
         Command::ReleaseHold { lease, preimages: vec![Preimage([7; 32])] },
         Command::SetClaimCost { amount_msat: Msat(9_000_000) },
+    ]
+}
+
+/// What came with paying to decrypt.
+fn commands_of_sales() -> Vec<Command> {
+    let (lease, attempt, preimage) = (LeaseId(1), AttemptId(2), Preimage([7; 32]));
+    let funding = Some(Funding::Decrypt { deposit_ppm: 250_000 });
+    let terms = Box::new(OrderTerms { funding, ..*order_terms(OrderKind::Ask) });
+    let replicas = Verification::Replicas { k: 2, n: 3, named: vec![] };
+    let sales = Some(SaleTerms { deposit_min_ppm: 100_000 });
+    let encrypted = EncryptedResult {
+        payment_hash: PaymentHash([5; 32]),
+        ciphertext: Digest([6; 32]),
+        salt: Digest([7; 32]),
+        signer: SecretKey::from_bytes([8; 32]).public(),
+        signature: Signature([9; 64]),
+    };
+    let result = TaskResult { exit: Exit::Code(0), output: Digest([4; 32]), fuel: 1 };
+    let sale = Some(SaleOffer { encrypted, invoice: "lnbcrt1".into() });
+    vec![
+        Command::PlaceOrder { terms, job: job(replicas), audit_anchor: Some(Digest([3; 32])) },
+        Command::PostOffer { machine: MachineId(1), terms: Box::new(OfferTerms { sales, ..*offer_terms() }) },
+        Command::RevealResults { reveals: vec![Reveal { attempt, salt: Digest([2; 32]), result, sale }] },
+        Command::ShowKey { lease, attempt, preimage },
+        Command::DisputeKey { lease, attempt, ciphertext: Digest([6; 32]), preimage },
+        Command::JudgeKey { lease, attempt, opened: None },
+        Command::JudgeKey { lease, attempt, opened: Some(Digest([4; 32])) },
     ]
 }
 
@@ -237,6 +268,9 @@ fn name(command: &Command) -> &'static str {
         Command::DealHold { .. } => "deal_hold",
         Command::ReleaseHold { .. } => "release_hold",
         Command::SetClaimCost { .. } => "set_claim_cost",
+        Command::ShowKey { .. } => "show_key",
+        Command::DisputeKey { .. } => "dispute_key",
+        Command::JudgeKey { .. } => "judge_key",
         Command::ClaimTasks { .. } => "claim_tasks",
         Command::CommitResults { .. } => "commit_results",
         Command::RevealResults { .. } => "reveal_results",
@@ -255,7 +289,7 @@ fn name(command: &Command) -> &'static str {
     }
 }
 
-const COMMANDS: usize = 41;
+const COMMANDS: usize = 44;
 
 #[test]
 fn every_statement_that_was_ever_signed_is_still_read() {

@@ -3,12 +3,15 @@
 //! Mutations are statements ([`market::statement::Statement`]) and nothing else; everything here is read-only. Private
 //! reads carry a [`ReadToken`].
 
+mod paying;
 mod tokens;
 mod work;
 
+pub use paying::{HoldView, SaleView};
 pub use tokens::{BadRight, LeaseResult, LeaseRight, TokenGiven, TokenRequest, TokenView};
 pub use work::{
-    AuctionDue, HoldDue, WorkAttempt, WorkAuction, WorkDue, WorkHold, WorkLease, WorkLeasePhase, WorkView,
+    AuctionDue, HoldDue, WorkAttempt, WorkAuction, WorkDue, WorkHold, WorkLease, WorkLeasePhase, WorkOutput,
+    WorkView,
 };
 
 use market::{
@@ -288,25 +291,9 @@ pub struct JobView {
     /// What a session needs before it goes on, when it has run low and the buyer's balance is empty.
     #[serde(default)]
     pub session_needs_msat: Option<Msat>,
-}
-
-/// The payments that fund a lease, as its buyer sees them. See [`market::funding`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HoldView {
-    /// The lease.
-    pub lease: LeaseId,
-    /// What each invoice has to ask for.
-    pub slice_msat: Msat,
-    /// The payment hash that each has to be on.
-    pub payment_hashes: Vec<PaymentHash>,
-    /// The invoices that wait to be paid; none before they are there, and none afterwards.
-    pub invoices: Vec<String>,
-    /// How long payments may be held at least.
-    pub until_ms: TimeMs,
-    /// `asked`, `dealt`, `invoiced`, `funded`, `decided`, `released` or `over`.
-    pub phase: String,
-    /// How many slices were earned.
-    pub released: u8,
+    /// Its results that are paid to decrypt, from the moment that they are verified.
+    #[serde(default)]
+    pub sales: Vec<SaleView>,
 }
 
 /// A task (`GET /v1/jobs/{job}/tasks`).

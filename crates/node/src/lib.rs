@@ -5,6 +5,7 @@ pub mod buyer;
 pub mod client;
 pub mod config_file;
 mod durable_file;
+pub mod encrypted_result;
 pub mod http;
 pub mod journal;
 pub mod payout;

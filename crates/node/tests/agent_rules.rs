@@ -7,15 +7,17 @@ mod agent_world;
 use agent_world::{IDENTITY, LEASE, World, new_agent, offer, policy, result_of};
 use market::{
     command::{AbandonReason, Command},
-    id::{OfferId, OrderId},
+    funding::{EncryptedResult, SaleOffer},
+    id::{Digest, OfferId, OrderId, PaymentHash},
     job::Verification,
+    key::{PublicKey, Signature},
     order::{AuctionPrice, Needs, OrderKind, OrderTerms, bid_seal},
     reply::Reply,
     resources::Isolation,
     units::{Msat, Rate, TimeMs},
 };
 use node::{
-    api::{AuctionDue, WorkAuction, WorkView},
+    api::{AuctionDue, WorkAuction, WorkOutput, WorkView},
     provider::Decline,
     provider::agent::{Action, Agent, Answer, Input, Kept, RequestId, RunEnd, WorkerFailure},
 };
@@ -211,6 +213,59 @@ fn a_job_without_verification_needs_no_view_between_claim_and_reveal() {
         }
     }
     assert_eq!(views, world.log.iter().filter(|action| matches!(action, Action::Poll { .. })).count());
+}
+
+/// A world whose results are due, with this to become of their outputs.
+fn due(output: WorkOutput) -> World {
+    let mut world = running(Verification::Replicas { k: 2, n: 3, named: Vec::new() });
+    world.venue.output = output;
+    run_claim(&mut world, 1_000);
+    while !world.statements.is_empty() {
+        world.arrive(0);
+        world.answer(0);
+    }
+    world.venue.advance(false);
+    look_twice(&mut world);
+    world
+}
+
+fn reveals(world: &World) -> usize {
+    let revealed = world.statements.iter().map(|(_, command)| match command {
+        Command::RevealResults { reveals } => reveals.len(),
+        _ => 0,
+    });
+    revealed.sum()
+}
+
+#[test]
+fn a_replica_of_what_another_sells_is_revealed_without_giving_its_output_away() {
+    let world = due(WorkOutput::Keep);
+    assert!(reveals(&world) > 0 && world.uploads.is_empty() && world.encrypting.is_empty());
+}
+
+#[test]
+fn a_result_that_is_sold_is_revealed_once_it_is_encrypted_and_not_uploaded() {
+    let mut world = due(WorkOutput::Sell { invoice_msat: Msat(980) });
+    let wanted = world.encrypting.clone();
+    assert!(!wanted.is_empty() && world.uploads.is_empty());
+    assert_eq!(reveals(&world), 0);
+    world.tell(Input::Encrypted { attempt: wanted[0], offer: None });
+    assert!(!world.encrypting[wanted.len()..].contains(&wanted[0]), "it waits before the next try");
+    world.pass(60_000);
+    assert!(world.encrypting[wanted.len()..].contains(&wanted[0]), "and tries again");
+    let encrypted = EncryptedResult {
+        payment_hash: PaymentHash([1; 32]),
+        ciphertext: Digest([2; 32]),
+        salt: Digest([3; 32]),
+        signer: PublicKey([4; 32]),
+        signature: Signature([5; 64]),
+    };
+    let offer = Some(SaleOffer { encrypted, invoice: "lnbcrt1".into() });
+    world.tell(Input::Encrypted { attempt: wanted[0], offer });
+    assert_eq!(reveals(&world), 1);
+    let reveal = |(_, command): &(RequestId, Command)| matches!(command, Command::RevealResults { .. });
+    world.arrive(world.statements.iter().position(reveal).unwrap());
+    assert_eq!(world.venue.attempts[&wanted[0]].1, agent_world::At::Judging);
 }
 
 #[test]

@@ -5,15 +5,17 @@
 use market::{
     command::{AuditLink, Command},
     event::{JobOutcome, TaskOutcome},
+    funding::{EncryptedResult, Funding},
     id::{AttemptId, Digest, JobId, LeaseId, OrderId, PaymentHash},
     job::{JobSpec, TaskLimits, Verification},
+    key::{PublicKey, Signature},
     order::{Needs, OrderKind, OrderTerms},
     resources::{Isolation, Resources},
     units::{Msat, Rate, TimeMs},
     verify::{Chain, Exit, TaskResult, follows},
 };
 use node::{
-    api::{HoldView, JobView, TaskView},
+    api::{HoldView, JobView, SaleView, TaskView},
     buyer::agent::{Action, Follower, Input, Payable, Progress, Resume, Tried},
 };
 use proptest::prelude::*;
@@ -75,6 +77,7 @@ fn view(phase: &str, done: u32, round: Option<u32>) -> JobView {
         round_waiting_for_buyer: round,
         holds: Vec::new(),
         session_needs_msat: None,
+        sales: Vec::new(),
     }
 }
 
@@ -211,6 +214,7 @@ fn with_hold(phase: &str) -> JobView {
 fn due(actions: &[Action]) -> Vec<Payable> {
     let due = actions.iter().filter_map(|action| match action {
         Action::PayHold(hold) => Some(Payable::Hold(hold.lease)),
+        Action::BuyKey(sale) => Some(Payable::Key(sale.attempt)),
         Action::TopUp { .. } => Some(Payable::Session),
         _ => None,
     });
@@ -251,6 +255,57 @@ fn what_was_refused_is_not_asked_again_and_a_session_is_topped_up_when_it_runs_l
     assert!(actions.contains(&Action::TopUp { amount_msat: Msat(5_000) }), "{actions:?}");
     tried(&mut follower, Payable::Session, Tried::NotYet { why: "no route".into() });
     assert_eq!(due(&looked(&mut follower, PLACED, low)), [Payable::Session]);
+}
+
+fn with_sale(phase: &str) -> JobView {
+    let result = TaskResult { exit: Exit::Code(0), output: Digest([1; 32]), fuel: 1 };
+    let sale = SaleView {
+        lease: LeaseId(7),
+        attempt: AttemptId(9),
+        task: 0,
+        result,
+        is_verified: true,
+        invoice_msat: Msat(9_800),
+        deposit_msat: Msat(2_500),
+        encrypted: EncryptedResult {
+            payment_hash: PaymentHash([1; 32]),
+            ciphertext: Digest([2; 32]),
+            salt: Digest([3; 32]),
+            signer: PublicKey([4; 32]),
+            signature: Signature([5; 64]),
+        },
+        invoice: "lnbcrt1".into(),
+        until_ms: Some(TimeMs(PLACED)),
+        phase: phase.into(),
+        preimage: None,
+    };
+    let mut view = JobView { sales: vec![sale], ..view("running", 0, None) };
+    view.terms.funding = Some(Funding::Decrypt { deposit_ppm: 250_000 });
+    view
+}
+
+#[test]
+fn an_encrypted_result_is_fetched_when_its_key_is_bought_and_not_before() {
+    let what = Payable::Key(AttemptId(9));
+    let mut follower = Follower::new(JOB, None, Resume::default(), true);
+    follower.handle(TimeMs(PLACED), Input::Time);
+    let is_fetch = |action: &Action| matches!(action, Action::Fetch { task: 0, .. });
+    let actions = looked(&mut follower, PLACED, with_sale("payable"));
+    assert!(due(&actions) == [what] && !actions.iter().any(is_fetch), "{actions:?}");
+    tried(&mut follower, what, Tried::Bought { amount_msat: Msat(9_800) });
+    let actions = looked(&mut follower, PLACED, with_sale("sold"));
+    assert!(due(&actions).is_empty() && actions.iter().any(is_fetch), "{actions:?}");
+    let again = looked(&mut follower, PLACED, with_sale("sold"));
+    assert!(!again.iter().any(is_fetch), "{again:?}");
+
+    for lost in ["unsold", "forged"] {
+        let mut follower = Follower::new(JOB, None, Resume::default(), true);
+        follower.handle(TimeMs(PLACED), Input::Time);
+        let missing = Action::Tell(Progress::Missing { task: 0, output: Digest([1; 32]) });
+        let actions = looked(&mut follower, PLACED, with_sale(lost));
+        assert!(actions.contains(&missing) && !actions.iter().any(is_fetch), "{actions:?}");
+        assert!(!looked(&mut follower, PLACED, with_sale(lost)).contains(&missing), "told once");
+    }
 }
 
 proptest! {
@@ -302,6 +357,7 @@ proptest! {
                     | Action::LookAtTasks
                     | Action::Fetch { .. }
                     | Action::PayHold(_)
+                    | Action::BuyKey(_)
                     | Action::TopUp { .. }
                     | Action::Tell(_) => {}
                 }

@@ -152,6 +152,23 @@ fn of_a_hold_only_the_reserve_and_the_checks_lie_at_the_market() {
 }
 
 #[test]
+fn of_what_is_paid_to_decrypt_only_deposits_and_checks_lie_at_the_market() {
+    let job = funded("1000 sat", "decrypt = true").unwrap();
+    assert_eq!(job.terms.funding, Some(Funding::Decrypt { deposit_ppm: 250_000 }));
+    // A quarter of 12 sat for each of 24 tasks, and each a second time at 12 sat.
+    assert_eq!(job.terms.budget_msat, Msat(24 * (3_000 + 12_000)));
+    assert_eq!(job.holds_max_msat, Msat(1_000_000 - 360_000));
+    assert_eq!(job.terms.needs.min_bond_msat, Msat(100_000), "the file demands more than a key costs");
+    let text = GOOD.replace("min_bond = \"100 sat\"", "") + "\n[funding]\ndecrypt = true\n";
+    let job = prepare(&text, folder().path()).unwrap();
+    assert_eq!(job.terms.needs.min_bond_msat, Msat(11_760), "12 sat less 2 %");
+    let why = funded("600 sat", "decrypt = true").unwrap_err();
+    assert!(why.contains("may cost 282.240 sat") && why.contains("raise max_price to 642.240 sat"), "{why}");
+    let twice = funded("9000 sat", "decrypt = true\nsession = \"50 sat\"").unwrap_err();
+    assert!(twice.contains("one of them"), "{twice}");
+}
+
+#[test]
 fn a_mistake_in_the_funding_is_answered_with_what_to_do() {
     let typo = funded("1000 sat", "sesion = \"50 sat\"").unwrap_err();
     assert!(typo.contains("did you mean `session`?"), "{typo}");
@@ -161,7 +178,7 @@ fn a_mistake_in_the_funding_is_answered_with_what_to_do() {
     assert!(text.contains("`a while` is not a prepayment"), "{text}");
     let both =
         funded("9000 sat", "session = \"50 sat\"\nhold = { slice = \"100 sat\", slices = 2 }").unwrap_err();
-    assert!(both.contains("not by both"), "{both}");
+    assert!(both.contains("one of them"), "{both}");
     assert_eq!("4x100000sat".parse(), Ok(Slices { slice: Money(Msat(100_000_000)), slices: 4 }));
     assert!("4*1sat".parse::<Slices>().is_err() && "x1sat".parse::<Slices>().is_err());
 }

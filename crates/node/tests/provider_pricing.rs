@@ -59,6 +59,7 @@ fn offer_of(party: u64, rate: Rate) -> OfferView {
         attributes: Default::default(),
         lease_max_ms: 1,
         holds: None,
+        sales: None,
     };
     OfferView {
         offer: OfferId(party),

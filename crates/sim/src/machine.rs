@@ -172,6 +172,7 @@ impl Machine {
             attributes: if self.is_focus { Attributes::new() } else { open_to_unchecked() },
             lease_max_ms: 86_400_000,
             holds: (self.role == OfferRole::Work).then_some(HoldTerms { slice_min_msat: Msat(1) }),
+            sales: None,
         };
         Policy {
             offers: [Unit::Task, Unit::Fuel, Unit::Ms].map(offer).to_vec(),
@@ -332,6 +333,10 @@ impl Machine {
                     return self.tell(stage, spied, Input::Uploaded { output, is_stored: true });
                 }
                 self.caller.ask(stage, 0, Request::Blob(output), Purpose::Upload(output));
+            }
+            // No offer of a machine here sells results.
+            Action::Encrypt { attempt, .. } => {
+                self.tell(stage, spied, Input::Encrypted { attempt, offer: None })
             }
             Action::Keep(items) => self.kept.extend(items.into_iter().map(|item| (item.key(), item))),
             Action::Forget(keys) => self.kept.retain(|key, _| !keys.contains(key)),

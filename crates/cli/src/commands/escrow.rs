@@ -95,6 +95,14 @@ async fn claim_cost(args: &PlanArgs, global: &Global) -> Result<Msat, Failure> {
     Ok(Session::open(global).await?.market.info().await?.claim_cost_msat)
 }
 
+/// A way that suits results, not sums: no amount makes it the right one.
+const DECRYPT: &str = "\
+pay to decrypt: for results that replicas vouch for and that have a price by the task, whatever the amount
+the market has a deposit of a quarter of each price, and what replicas cost; the provider is paid when its result is verified.
+Fair up to its bond: a key that opens something else is paid back out of that, and no further.
+job file         [funding] decrypt = true
+";
+
 fn told(plan: &Plan, output: &Output) -> String {
     let Plan { work, chosen, least_payment_msat, least_slice_msat, ways } = plan;
     let enforced = format!("{DUST_LIMIT} is the least that the chain enforces");
@@ -110,7 +118,7 @@ fn told(plan: &Plan, output: &Output) -> String {
         ("take", output.tone(Tone::Good, &format!("a {chosen}"))),
     ]);
     let ways: Vec<String> = ways.iter().map(|way| told_way(way, output)).collect();
-    format!("{head}\n{}", ways.join("\n"))
+    format!("{head}\n{}\n{DECRYPT}", ways.join("\n"))
 }
 
 fn told_way(way: &Worked, output: &Output) -> String {
@@ -148,5 +156,6 @@ fn job_file_line(funding: Funding) -> String {
         Funding::Hold { slice_msat, slices } => {
             format!("[funding] hold = {{ slice = \"{slice_msat}\", slices = {slices} }}")
         }
+        Funding::Decrypt { .. } => "[funding] decrypt = true".to_owned(),
     }
 }

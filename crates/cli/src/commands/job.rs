@@ -12,11 +12,15 @@ use clap::{Args, Subcommand};
 use market::{
     command::Command,
     event::TaskOutcome,
+    funding::result_key,
     id::JobId,
     units::Msat,
     verify::{Exit as TaskExit, TaskResult},
 };
-use node::api::{HoldView, JobView, LeaseView, TaskView};
+use node::{
+    api::{HoldView, JobView, LeaseView, SaleView, TaskView},
+    encrypted_result,
+};
 use runner::OutputBundle;
 use serde_json::json;
 use std::io::Write;
@@ -116,7 +120,7 @@ async fn status(session: &Session, id: JobId, output: &Output) -> Result<(), Fai
             false => format!("\n{}\n{}\n", output.tone(Tone::Bad, "tasks with trouble"), troubled.join("\n")),
         };
         let (paid, leases) = (text::venue_paid(job.venue_paid_msat), leases_table(&job.leases, output));
-        let holds = holds(&job.holds);
+        let holds = holds(&job.holds) + &sales(&job.sales);
         let needs = job.session_needs_msat.map(|amount| low(amount, output)).unwrap_or_default();
         format!("{lines}{needs}{paid}\n{leases}{holds}{}{troubled}", weakest(&job.leases))
     })
@@ -141,6 +145,18 @@ pub(super) fn holds(holds: &[HoldView]) -> String {
         })
     });
     format!("\n{}", table(["HOLD", "SLICE", "STATE", "PAYMENT HASH"], rows))
+}
+
+/// Results that are paid to decrypt.
+fn sales(sales: &[SaleView]) -> String {
+    if sales.is_empty() {
+        return String::new();
+    }
+    let rows = sales.iter().map(|sale| {
+        let (task, hash) = (sale.task.to_string(), sale.encrypted.payment_hash.to_string());
+        vec![task, sale.invoice_msat.to_string(), sale.phase.clone(), hash]
+    });
+    format!("\n{}", table(["KEY OF TASK", "PRICE", "STATE", "PAYMENT HASH"], rows))
 }
 
 /// What became of one slice.
@@ -256,6 +272,16 @@ pub(crate) async fn fetch(
 ) -> Result<OutputBundle, Failure> {
     // The limit is on what the task writes; names and lengths come on top.
     let limit = job.spec.limits.output_bytes.saturating_add(16 << 20);
-    let bytes = session.market.get_blob(&party.secret, result.output, limit).await?;
+    let sold = job.sales.iter().find(|sale| sale.result == *result && sale.is_sold());
+    let bytes = match sold.and_then(|sale| Some((sale.encrypted, sale.preimage?))) {
+        Some((encrypted, preimage)) => {
+            let ciphertext = session.market.get_blob(&party.secret, encrypted.ciphertext, limit).await?;
+            let mut plain = Vec::new();
+            encrypted_result::decrypt(&result_key(&preimage, &encrypted.salt), &ciphertext[..], &mut plain)
+                .map_err(|e| Failure::of(Exit::NotVerified, e))?;
+            plain.into()
+        }
+        None => session.market.get_blob(&party.secret, result.output, limit).await?,
+    };
     OutputBundle::decode(&bytes, bytes.len()).map_err(|e| Failure::of(Exit::NotVerified, e))
 }

@@ -272,6 +272,7 @@ async fn post(session: &Session, args: &PostArgs, output: &Output) -> Result<(),
         attributes: Attributes::new(),
         lease_max_ms: args.lease_max.0,
         holds: None,
+        sales: None,
     };
     if let Some(flaw) = terms.flaw() {
         return Err(Failure::new(Exit::Usage, flaw));

@@ -50,7 +50,7 @@ pub(crate) struct ProvideArgs {
     /// How the machine is called [default: this computer's name]
     #[arg(long, value_name = "NAME", global = true)]
     label: Option<Name>,
-    /// Your Lightning node, for jobs that are paid by holds (`hold_slice_min` in the file): dev, ldk:FOLDER or lnd:ADDRESS
+    /// Your Lightning node, for jobs that are paid by holds or to decrypt (`hold_slice_min`, `decrypt_deposit_min` in the file): dev, ldk:FOLDER or lnd:ADDRESS
     #[arg(long, value_name = "NODE")]
     lightning: Option<NodeArg>,
     #[command(flatten)]
@@ -309,7 +309,8 @@ fn ended(error: StartupError) -> Failure {
             ProvideError::Locked(_)
             | ProvideError::State { .. }
             | ProvideError::Vault(_)
-            | ProvideError::Hold(_),
+            | ProvideError::Hold(_)
+            | ProvideError::Sale(_),
         )
         | StartupError::NoLightning => Failure::of(Exit::BadInput, error),
         StartupError::Benchmark(_) => {

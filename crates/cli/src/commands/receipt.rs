@@ -14,7 +14,7 @@ use market::{
     id::JobId,
     job::Verification,
     key::PublicKey,
-    receipt::{LeaseReceipt, Receipt, TaskReceipt},
+    receipt::{LeaseReceipt, Receipt, SaleFate, SaleReceipt, TaskReceipt},
     units::Msat,
     verify::Deterrence,
 };
@@ -117,6 +117,7 @@ fn verify(args: &VerifyArgs, output: &Output) -> Result<(), Failure> {
         "refunded_msat": body.refunded_msat,
         "funding": body.funding,
         "holds": body.leases.iter().filter_map(hold_json).collect::<Vec<_>>(),
+        "sales": body.leases.iter().flat_map(|lease| &lease.sales).collect::<Vec<_>>(),
     });
     output.result(&json, || {
         let from = match args.venue {
@@ -130,7 +131,7 @@ fn verify(args: &VerifyArgs, output: &Output) -> Result<(), Failure> {
             body.venue,
             body.job,
             body.position,
-            holds(&body.leases),
+            paid_directly(&body.leases),
         )
     })
 }
@@ -152,6 +153,31 @@ fn holds(leases: &[LeaseReceipt]) -> String {
         return String::new();
     }
     format!("\n{}", table(["HOLD", "SLICE", "WENT TO", "PAYMENT HASH"], rows))
+}
+
+/// What went from the buyer to providers past the market.
+fn paid_directly(leases: &[LeaseReceipt]) -> String {
+    holds(leases) + &sales(leases)
+}
+
+/// Results that were paid to decrypt, and how that ended.
+fn sales(leases: &[LeaseReceipt]) -> String {
+    let rows = leases.iter().flat_map(|lease| lease.sales.iter().map(|sale| sale_row(lease, sale)));
+    let rows: Vec<Vec<String>> = rows.collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!("\n{}", table(["KEY OF TASK", "FROM", "PRICE", "ENDED", "PAYMENT HASH"], rows))
+}
+
+fn sale_row(lease: &LeaseReceipt, sale: &SaleReceipt) -> Vec<String> {
+    let ended = match sale.fate {
+        SaleFate::Sold => "sold".to_owned(),
+        SaleFate::Unsold => format!("not paid: {} to the provider", sale.price.deposit_msat),
+        SaleFate::Forged { .. } => "forged: paid back out of the bond".to_owned(),
+    };
+    let (task, from, hash) = (sale.task.to_string(), lease.party.to_string(), sale.encrypted.payment_hash);
+    vec![task, from, sale.price.invoice_msat().to_string(), ended, hash.to_string()]
 }
 
 fn hold_rows(lease: &LeaseReceipt) -> Vec<Vec<String>> {
@@ -230,7 +256,7 @@ pub(crate) fn story(receipt: &Receipt, output: &Output) -> String {
         ]
     });
     let headers = ["LEASE", "PARTY", "CLASS", "PRICE", "OK", "WRONG", "PAID", "FEE", "ENDED"];
-    let mut story = format!("{head}\n{}{}", table(headers, leases), holds(&body.leases));
+    let mut story = format!("{head}\n{}{}", table(headers, leases), paid_directly(&body.leases));
     let rejected: Vec<String> = body.tasks.iter().enumerate().flat_map(rejections).collect();
     if !rejected.is_empty() {
         story.push_str(&format!(

@@ -20,6 +20,7 @@ use econ::{
 use indicatif::{ProgressBar, ProgressStyle};
 use market::{
     event::{JobOutcome, TaskOutcome},
+    funding::Funding,
     id::JobId,
     job::Verification,
     units::Msat,
@@ -173,12 +174,17 @@ pub(crate) async fn results(session: &Session, args: &ResultsArgs, output: &Outp
     let job = session.market.job(&party.secret, args.job).await?;
     let tasks = session.market.tasks(&party.secret, args.job).await?;
     let out = args.out.clone().unwrap_or_else(|| default_out(args.job));
+    let buyer = buyer(session, &party)?;
+    let needs_keys = matches!(job.terms.funding, Some(Funding::Decrypt { .. }));
     let mut outputs = Outputs::new(&out)?;
     let bar = output.bars().add(ProgressBar::new(tasks.len() as u64));
     for view in tasks {
-        if let Some(TaskOutcome::Done { result, .. }) = view.outcome {
+        let sold = job.sales.iter().find(|sale| sale.task == view.task && sale.is_sold());
+        if let Some(TaskOutcome::Done { result, .. }) = view.outcome
+            && sold.is_some() == needs_keys
+        {
             let file = outputs.bundle(view.task);
-            session.market.get_blob_file(&party.secret, result.output, &file).await?;
+            buyer.output(args.job, sold, &result, &file).await.map_err(failed)?;
             outputs.arrived(view.task, &result, file);
         }
         bar.inc(1);
@@ -199,7 +205,9 @@ fn load(args: &RunArgs) -> Result<PreparedJob, JobFileError> {
 
 fn wrong_file(path: &Path, error: JobFileError) -> Failure {
     let exit = match &error {
-        JobFileError::Budget { .. } | JobFileError::HoldBudget { .. } => Exit::Money,
+        JobFileError::Budget { .. }
+        | JobFileError::HoldBudget { .. }
+        | JobFileError::DecryptBudget { .. } => Exit::Money,
         _ => Exit::BadInput,
     };
     match &error {

@@ -135,6 +135,7 @@ fn policy(player: &Player, sandbox: &ProcessSandbox) -> Policy {
         attributes: BTreeMap::new(),
         lease_max_ms: 86_400_000,
         holds: None,
+        sales: None,
     };
     Policy {
         offers: vec![offer],

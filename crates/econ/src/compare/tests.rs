@@ -218,6 +218,7 @@ fn an_offer_of_the_market_is_compared_if_it_is_priced_by_time() {
         attributes: Attributes::default(),
         lease_max_ms: 1,
         holds: None,
+        sales: None,
     };
     let as_of = "2026-11-20".parse().unwrap();
     let read = |rate| LiveOffer::new("market.example", "offer-7", &terms(rate), as_of);

@@ -96,7 +96,7 @@ impl Engine {
             return 0;
         }
         let drawn = job.drawn.get(&row.party).map_or(0, |tasks| tasks.len() as u32);
-        if row.is_audit || !job.is_active() {
+        if row.is_audit || !job.is_active() || !self.bond_covers_sale(lease) {
             return drawn;
         }
         let waiting = (job.spec.tasks - job.next_fresh) + job.again.len() as u32;
@@ -110,7 +110,8 @@ impl Engine {
         if let Some((task, _)) = job.drawn.get(&row.party).and_then(|tasks| tasks.first_key_value()) {
             return Some(Next::Replica(*task));
         }
-        if row.is_audit || !job.is_active() || job.running >= job.spec.max_parallel {
+        let may_begin = !row.is_audit && job.is_active() && job.running < job.spec.max_parallel;
+        if !may_begin || !self.bond_covers_sale(lease) {
             return None;
         }
         if let Some(task) = job.again.iter().copied().find(|task| self.may_retry(job, *task, row.party)) {
@@ -157,21 +158,22 @@ impl Engine {
     fn hand_out(&mut self, lease: LeaseId, next: Next) -> Option<Grant> {
         let row = self.state.lease(lease);
         let (job, party) = (row.job, row.party);
-        let reserved = self.reserve_attempt(lease)?;
-        let (task, is_replica) = match next {
+        let is_replica = matches!(next, Next::Replica(_));
+        let reserved = self.reserve_attempt(lease, is_replica)?;
+        let task = match next {
             Next::Replica(task) => {
                 self.take_draw(job, party, task);
-                (task, true)
+                task
             }
             Next::Again(task) => {
                 self.state.job_mut(job).again.remove(&task);
-                (task, false)
+                task
             }
             Next::Fresh(task) => {
                 self.state.job_mut(job).next_fresh += 1;
-                (task, false)
+                task
             }
-            Next::Straggler(task) => (task, false),
+            Next::Straggler(task) => task,
         };
         let claimed_at = self.now();
         let deadline = claimed_at.plus(self.state.job(job).spec.limits.timeout_ms);
@@ -181,6 +183,9 @@ impl Engine {
         let row = Attempt { job, task, lease, party, claimed_at, reserved: reserved.0, is_replica, phase };
         self.state.attempts.insert(attempt, row);
         self.state.lease_mut(lease).open_attempts.insert(attempt);
+        if !is_replica {
+            self.begin_sale(lease, attempt, task);
+        }
         let job_row = self.state.job_mut(job);
         job_row.running += 1;
         job_row.task_mut(task).open.push(attempt);
@@ -188,10 +193,14 @@ impl Engine {
         Some(Grant { attempt, task, deadline_ms: deadline })
     }
 
-    /// Sets aside what one attempt under this lease can cost; nothing for leases billed by time.
-    fn reserve_attempt(&mut self, lease: LeaseId) -> Option<Reserved> {
+    /// Sets aside what one attempt under this lease can cost; nothing for leases billed by time, a deposit where the result is
+    /// sold.
+    fn reserve_attempt(&mut self, lease: LeaseId, is_replica: bool) -> Option<Reserved> {
         let row = self.state.lease(lease);
-        let amount = self.price_of_attempt(lease)?;
+        let amount = match self.sale_price(lease).filter(|_| !is_replica) {
+            Some(price) => price.deposit_msat,
+            None => self.price_of_attempt(lease)?,
+        };
         if amount == Msat::ZERO {
             return Some(Reserved(None));
         }

@@ -54,6 +54,7 @@ impl Engine {
             Timer::Extend(lease) => self.extend_lease(lease),
             Timer::SessionDry(job) => self.session_is_dry(job),
             Timer::HoldClaim(lease) => self.hold_claim_is_due(lease),
+            Timer::Sale(lease, attempt) => self.sale_is_due(lease, attempt),
         }
     }
 

@@ -3,13 +3,14 @@
 
 use super::{
     Engine,
-    state::{AttemptPhase, HoldPhase, JobPhase, LeasePhase},
+    state::{AttemptPhase, HoldPhase, JobPhase, LeasePhase, Party, SalePhase, Sold},
 };
 use crate::{
-    id::{JobId, LeaseId, MachineId},
+    id::{JobId, LeaseId, MachineId, PartyId},
     ledger::{Account, LedgerViolation},
     units::{Msat, Unit},
 };
+use std::collections::BTreeMap;
 
 /// A broken invariant: a bug in the engine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +27,12 @@ pub enum Violation {
     /// A closed lease has open attempts, or an open one is not known to its machine.
     #[error("{0} and its surroundings disagree about whether it is open")]
     LeaseBooks(LeaseId),
+    /// A result is sold and worked on at once, or neither.
+    #[error("{0}: its sales are not what its attempts and the disputes say")]
+    Sale(LeaseId),
+    /// What a bond has to cover is not what the party has at sale.
+    #[error("{0}: what its bond has to cover is not what it has at sale")]
+    Cover(PartyId),
     /// The counters of a job are not what its tasks and leases add up to.
     #[error("{0}: its counters are not what its tasks and leases add up to")]
     JobBooks(JobId),
@@ -65,8 +72,34 @@ impl Engine {
                 return Err(Violation::Dues(debt.job));
             }
         }
+        self.check_sale_cover()?;
         match self.state.venue_paid_msat.keys().find(|job| self.state.jobs.get(**job).is_none()) {
             Some(forgotten) => Err(Violation::Dues(*forgotten)),
+            None => Ok(()),
+        }
+    }
+
+    /// What the bonds of parties have to cover is what they have at sale.
+    fn check_sale_cover(&self) -> Result<(), Violation> {
+        let mut at_sale: BTreeMap<PartyId, Msat> = BTreeMap::new();
+        for (id, lease) in self.state.leases.iter() {
+            for (attempt, sale) in lease.sales.iter().filter(|(_, sale)| sale.outcome().is_none()) {
+                let sum = at_sale.entry(lease.party).or_default();
+                *sum = Msat(sum.0.saturating_add(sale.price.invoice_msat().0));
+                let is_disputed = matches!(sale.phase, SalePhase::Disputed { .. });
+                if lease.phase.is_closed()
+                    || sale.is_open() == lease.open_attempts.contains(attempt)
+                    || is_disputed != self.state.disputes.contains(&(id, *attempt))
+                {
+                    return Err(Violation::Sale(id));
+                }
+            }
+        }
+        let is_counted = |(id, party): (PartyId, &Party)| {
+            party.at_sale_msat == at_sale.get(&id).copied().unwrap_or(Msat::ZERO)
+        };
+        match self.state.parties.iter().find(|row| !is_counted(*row)) {
+            Some((party, _)) => Err(Violation::Cover(party)),
             None => Ok(()),
         }
     }
@@ -111,11 +144,12 @@ impl Engine {
         let unfinished = job.tasks.iter().filter(|task| task.outcome.is_none()).count();
         let leases = job.leases.iter().map(|lease| self.state.lease(*lease));
         let (mut open_leases, mut running, mut held, mut paid) = (0, 0, 0, 0u64);
-        let (mut by_holds, mut kept) = (0u128, 0u128);
+        let (mut direct, mut kept) = (0u128, 0u128);
         for (lease_id, lease) in job.leases.iter().zip(leases) {
             kept += u128::from(self.state.ledger.balance(Account::Held(*lease_id)).posted.0);
             let hold = lease.hold.as_ref().map(|hold| hold.funded_msat.saturating_sub(hold.returned_msat()));
-            by_holds += u128::from(hold.unwrap_or(Msat::ZERO).0);
+            direct += u128::from(hold.unwrap_or(Msat::ZERO).0);
+            direct += u128::from(Sold::of(lease.sales.values()).direct_msat().0);
             open_leases += u32::from(!lease.phase.is_closed());
             held += u32::from(lease.phase.is_held() && !lease.is_audit);
             paid += lease.books.paid_msat.0 + lease.books.compensation_msat.0;
@@ -139,7 +173,7 @@ impl Engine {
             JobPhase::Settled { refunded_msat, .. } => refunded_msat,
             JobPhase::Active | JobPhase::Ended { .. } => Msat::ZERO,
         };
-        let funded = u128::from(job.funded_msat.0) + u128::from(self.state.venue_paid(id).0) + by_holds;
+        let funded = u128::from(job.funded_msat.0) + u128::from(self.state.venue_paid(id).0) + direct;
         if funded != u128::from(escrow.0) + kept + u128::from(paid) + u128::from(refunded.0)
             || job.funded_msat > order.terms.budget_msat
         {

@@ -14,7 +14,7 @@ use crate::{
     reply::Reply,
     units::{Msat, Rate, Rounding, Unit, mul_div},
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A lease by time that could be paid for a shorter time than this is not granted, in milliseconds.
 const USEFUL_LEASE_MS: u64 = 1_000;
@@ -66,6 +66,7 @@ impl Engine {
             limit_ms,
             reserved,
             hold: hold.map(|(hold, _)| hold),
+            sales: BTreeMap::new(),
             phase: LeasePhase::Granted { start_by },
             open_attempts: BTreeSet::new(),
             books: Settlement::default(),
@@ -110,7 +111,9 @@ impl Engine {
                 let kept = funding::reserve(&self.rules, slice_msat, slices).ok()?;
                 slice_msat.times(slices.into()).and_then(|held| held.plus(kept)).ok()?
             }
-            Some(Funding::Session { .. }) | None => self.state.ledger.available(Account::Escrow(order.job)),
+            Some(Funding::Session { .. } | Funding::Decrypt { .. }) | None => {
+                self.state.ledger.available(Account::Escrow(order.job))
+            }
         };
         let affordable_ms =
             mul_div(funds.0, rate.per, rate.msat.0.max(1), Rounding::Down).unwrap_or(u64::MAX);

@@ -15,6 +15,7 @@
 //! | `results` | commit, reveal, abandon |
 //! | `audits` | anchors, links, seeds, draws of replicas |
 //! | `holds` | payments that a provider holds until the verdict |
+//! | `sales` | results that are paid to decrypt |
 //! | `sessions` | one prepayment after another |
 //! | `dues` | what the venue pays for links that it withheld |
 //! | `verdicts` | what results prove; pay, conviction |
@@ -35,6 +36,7 @@ mod offers;
 mod orders;
 mod parties;
 mod results;
+mod sales;
 mod sessions;
 mod settlement;
 pub mod state;
@@ -210,6 +212,10 @@ impl Engine {
             Command::CancelJob { job } => self.cancel_job(actor, *job),
             Command::DismissLease { lease } => self.dismiss_lease(actor, *lease),
             Command::RevealBuyerLink(link) => self.reveal_buyer_link(actor, link),
+            Command::ShowKey { lease, attempt, preimage } => self.show_key(actor, *lease, *attempt, preimage),
+            Command::DisputeKey { lease, attempt, ciphertext, preimage } => {
+                self.dispute_key(actor, *lease, *attempt, *ciphertext, preimage)
+            }
             Command::PostOffer { machine, terms } => self.post_offer(actor, *machine, terms),
             Command::ChangeOffer { offer, terms } => self.change_offer(actor, *offer, terms),
             Command::WithdrawOffer { offer } => self.withdraw_offer(actor, *offer),
@@ -249,6 +255,7 @@ impl Engine {
             Command::DealHold { lease, hashes } => self.deal_hold(*lease, hashes),
             Command::ReleaseHold { lease, preimages } => self.release_hold(*lease, preimages),
             Command::SetClaimCost { amount_msat } => self.set_claim_cost(*amount_msat),
+            Command::JudgeKey { lease, attempt, opened } => self.judge_key(*lease, *attempt, *opened),
             Command::Verdict { attempt, .. } => self.venue_verdict(*attempt),
             Command::Liveness { lost, back } => self.liveness(lost, back),
             Command::Resume => self.resume(),

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     effect::Effect,
     event::{Event, JobOutcome},
-    funding::Funding,
+    funding::{Funding, SalePrice},
     id::{Digest, JobId, LeaseId, OfferId, OrderId, PartyId},
     job::{JobSpec, Verification},
     ledger::Account,
@@ -15,6 +15,7 @@ use crate::{
     order::{OrderKind, OrderTerms},
     rejection::{Conflict, Entity, NeedsSigner, Rejection},
     reply::Reply,
+    rules::Rules,
     units::{Msat, PPM, Rate, Unit},
     verify::rounds_for,
 };
@@ -39,7 +40,7 @@ impl Engine {
             return Err(Rejection::Flaw("the order needs less memory than one task may use".into()));
         }
         let (order, job) = (self.state.orders.next_id(), self.state.jobs.next_id());
-        if terms.budget_msat < smallest_budget(terms, spec)? {
+        if terms.budget_msat < smallest_budget(&self.rules, terms, spec)? {
             return Err(Rejection::conflict(Entity::Job(job), Conflict::BudgetTooSmall));
         }
         let is_verified = spec.verification != Verification::None;
@@ -51,6 +52,7 @@ impl Engine {
             self.check_venue_paid()?;
         }
         self.check_holds(terms, spec.limits.timeout_ms)?;
+        self.check_sales(terms, spec)?;
         let funded_msat = Self::first_funds(terms.funding, terms.budget_msat);
         self.transfer(Account::Available(buyer), Account::Escrow(job), funded_msat)?;
         if let Some(Funding::Session { .. }) = terms.funding {
@@ -162,7 +164,7 @@ impl Engine {
         let free = row.terms.slots.saturating_sub(row.held_slots);
         let wanted = match row.terms.funding {
             Some(Funding::Session { .. }) => free.min(SLOTS_PER_PREPAYMENT),
-            Some(Funding::Hold { .. }) | None => free,
+            Some(Funding::Hold { .. } | Funding::Decrypt { .. }) | None => free,
         };
         for (_, offer) in self.best_offers(order, wanted as usize) {
             let rate = self.state.offer(offer).terms.rate;
@@ -273,8 +275,9 @@ impl Engine {
 }
 
 /// What one attempt of every task, with its replicas, may cost; for leases billed by time, every slot for its longest. Where
-/// holds pay for the work, the budget is a reserve, which is checked with them.
-fn smallest_budget(terms: &OrderTerms, spec: &JobSpec) -> Result<Msat, Rejection> {
+/// holds pay for the work, the budget is a reserve, which is checked with them; where results are paid to decrypt, it is
+/// deposits and replicas.
+fn smallest_budget(rules: &Rules, terms: &OrderTerms, spec: &JobSpec) -> Result<Msat, Rejection> {
     if let Some(Funding::Hold { .. }) = terms.funding {
         return Ok(Msat::ZERO);
     }
@@ -282,6 +285,11 @@ fn smallest_budget(terms: &OrderTerms, spec: &JobSpec) -> Result<Msat, Rejection
         Verification::None | Verification::Audit { .. } => 1,
         Verification::Replicas { k, .. } => u64::from(*k),
     };
+    if let Some(Funding::Decrypt { deposit_ppm }) = terms.funding {
+        let deposit = SalePrice::new(rules, &terms.ceiling, deposit_ppm)?.deposit_msat;
+        let replicas = terms.ceiling.ceiling(1)?.times(copies.saturating_sub(1))?;
+        return Ok(deposit.plus(replicas)?.times(spec.tasks.into())?);
+    }
     Ok(match terms.ceiling.unit {
         Unit::Task => terms.ceiling.ceiling(u64::from(spec.tasks))?.times(copies)?,
         Unit::Fuel => terms.ceiling.ceiling(spec.limits.fuel)?.times(spec.tasks.into())?.times(copies)?,

@@ -32,6 +32,7 @@ impl Engine {
             open_payments: 0,
             in_flight_msat: Msat::ZERO,
             hold_faults: 0,
+            at_sale_msat: Msat::ZERO,
         };
         let party = self.state.parties.push(row);
         self.state.keys.insert(key, KeyOwner::Party(party));

@@ -95,6 +95,8 @@ impl Engine {
         if seal(task, attempt, row.party, &reveal.salt, &reveal.result) != sealed {
             return Err(Rejection::SealBroken { attempt });
         }
+        self.check_offer(lease, attempt, &reveal.result, reveal.sale.as_ref())?;
+        self.keep_offer(lease, attempt, reveal.result, reveal.sale.as_ref());
         self.state.attempt_mut(attempt).phase = AttemptPhase::Revealed;
         let vote = Vote { attempt, result: reveal.result };
         self.state.job_mut(job).task_mut(task).votes.push(vote);

@@ -20,7 +20,7 @@ impl Engine {
     pub(super) fn first_funds(funding: Option<Funding>, budget_msat: Msat) -> Msat {
         match funding {
             Some(Funding::Session { prepay_msat }) => prepay_msat,
-            Some(Funding::Hold { .. }) | None => budget_msat,
+            Some(Funding::Hold { .. } | Funding::Decrypt { .. }) | None => budget_msat,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Engine,
-    state::{AttemptPhase, JobPhase, LeasePhase, OrderPhase, Timer},
+    state::{AttemptPhase, JobPhase, LeasePhase, OrderPhase, Sale, Sold, Timer},
 };
 use crate::{
     event::{Event, InconclusiveReason, JobOutcome, TaskOutcome, Verdict},
@@ -119,7 +119,7 @@ impl Engine {
     pub(super) fn close_if_drained(&mut self, lease: LeaseId) {
         let row = self.state.lease(lease);
         let LeasePhase::Draining { reason, ran_ms } = row.phase else { return };
-        if !row.open_attempts.is_empty() {
+        if !row.open_attempts.is_empty() || row.sales.values().any(Sale::is_open) {
             return;
         }
         let (job, party, machine, class) = (row.job, row.party, row.machine, row.class.clone());
@@ -166,16 +166,22 @@ impl Engine {
             return self.settle_hold(lease, reason);
         }
         let (job, party, books) = (row.job, row.party, row.books);
-        let earned = Msat(books.paid_msat.0 + books.compensation_msat.0);
+        // What was sold for keys was paid to the provider directly; here lies the fee alone.
+        let sold = Sold::of(row.sales.values());
+        let earned = Msat(books.paid_msat.0 + books.compensation_msat.0).saturating_sub(sold.price_msat);
         let earnings = Account::Earnings(party);
-        if reason == CloseReason::Cheated {
-            return self.claw_back(lease, Account::Escrow(job), earned);
-        }
-        let fee = self.fee_of(earned);
-        self.transfer_own(earnings, Account::Fees, fee);
+        let is_cheat = reason == CloseReason::Cheated;
+        let fee = if is_cheat { Msat::ZERO } else { self.fee_of(earned) };
+        let fees = Msat(fee.0 + sold.fee_msat.0);
+        self.transfer_own(earnings, Account::Fees, fees);
         self.collect_dues();
-        self.transfer_own(earnings, Account::Available(party), earned.saturating_sub(fee));
-        self.state.lease_mut(lease).books.fee_msat = fee;
+        if is_cheat {
+            self.claw_back(lease, Account::Escrow(job), earned);
+            self.state.lease_mut(lease).books.paid_msat = sold.price_msat;
+        } else {
+            self.transfer_own(earnings, Account::Available(party), earned.saturating_sub(fee));
+        }
+        self.state.lease_mut(lease).books.fee_msat = fees;
     }
 
     /// What a proven cheat had earned goes back to where it came from.

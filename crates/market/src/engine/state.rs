@@ -3,10 +3,12 @@
 
 mod hold;
 mod recent;
+mod sale;
 mod work;
 
 pub use hold::{Hold, HoldPhase};
 pub use recent::Recent;
+pub use sale::{Offered, Sale, SaleOutcome, SalePhase, Sold};
 pub use work::{
     Attempt, AttemptPhase, Audits, Job, JobPhase, JudgedAttempt, KnownLink, Lease, LeasePhase, Round, Task,
     Tasks, Vote,
@@ -91,6 +93,8 @@ pub struct State {
     pub sessions: BTreeSet<JobId>,
     /// What claiming one payment on the chain costs these days, by the venue's word.
     pub claim_cost_msat: Msat,
+    /// Results whose keys a buyer disputes.
+    pub disputes: BTreeSet<(LeaseId, AttemptId)>,
 }
 
 /// What the venue still owes for one audit link that it withheld.
@@ -132,6 +136,8 @@ pub struct Party {
     pub in_flight_msat: Msat,
     /// How often it neither claimed nor cancelled a hold in time. Each time halves what it may have in flight.
     pub hold_faults: u32,
+    /// What its bond has to cover: the prices of results that it works on or has at sale.
+    pub at_sale_msat: Msat,
 }
 
 /// A computer.
@@ -312,6 +318,8 @@ pub enum Timer {
     SessionDry(JobId),
     /// A provider has not said that nothing is held for a lease any more.
     HoldClaim(LeaseId),
+    /// A buyer has not shown the key of a result.
+    Sale(LeaseId, AttemptId),
 }
 
 /// The state refers to a thing that is not there: a bug, and no reason to go on with other people's money.
@@ -383,6 +391,7 @@ impl State {
             open_holds: BTreeSet::new(),
             sessions: BTreeSet::new(),
             claim_cost_msat: Msat::ZERO,
+            disputes: BTreeSet::new(),
         }
     }
 

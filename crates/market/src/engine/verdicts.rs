@@ -2,7 +2,7 @@
 
 use super::{
     Engine,
-    state::{AttemptPhase, JudgedAttempt, LeasePhase, Task, Vote},
+    state::{AttemptPhase, JudgedAttempt, LeasePhase, Sold, Task, Vote},
 };
 use crate::{
     event::{Event, Evidence, InconclusiveReason, RejectReason, TaskOutcome, Verdict},
@@ -138,8 +138,12 @@ impl Engine {
 
     /// Enough parties agree. They are paid; the others are not, and are convicted where that is proven.
     fn agree(&mut self, job: JobId, task: u32, votes: &[Vote], result: TaskResult, convicts: bool) {
-        let agreeing: Vec<AttemptId> =
+        let mut agreeing: Vec<AttemptId> =
             votes.iter().filter(|v| v.result == result).map(|v| v.attempt).collect();
+        // Whoever sells the result is the one that the task has it from.
+        agreeing.sort_by_key(|attempt| !self.is_sold(*attempt));
+        let is_to_be_had =
+            !self.pays_to_decrypt(job) || agreeing.first().is_some_and(|first| self.is_sold(*first));
         let is_verified = agreeing.len() >= 2;
         let count = u8::try_from(agreeing.len()).unwrap_or(u8::MAX);
         let verdict = Verdict::Accepted { quality_ppm: PPM as u32, agreeing: count, verified: is_verified };
@@ -151,18 +155,23 @@ impl Engine {
             }
         }
         let reason = if convicts { RejectReason::Wrong } else { RejectReason::Minority };
-        let mut cheats = Vec::new();
+        let (mut cheats, mut failed) = (Vec::new(), Vec::new());
         for vote in votes.iter().filter(|vote| vote.result != result) {
             let evidence = Evidence { claimed: Some(vote.result), agreed: result, by: agreeing.clone() };
-            let lease = self.state.attempt(vote.attempt).lease;
+            let row = self.state.attempt(vote.attempt);
+            let lease = row.lease;
+            failed.push(row.party);
             if convicts {
                 self.disown_lease(lease);
                 cheats.push(lease);
             }
             self.void_attempt(vote.attempt, Verdict::Rejected { reason, evidence: Some(Box::new(evidence)) });
         }
-        if let Some(first) = agreeing.first() {
-            self.record_outcome(job, task, TaskOutcome::Done { result, attempt: *first });
+        match agreeing.first() {
+            Some(first) if is_to_be_had => {
+                self.record_outcome(job, task, TaskOutcome::Done { result, attempt: *first });
+            }
+            Some(_) | None => self.run_again_for_a_seller(job, task, failed),
         }
         for lease in cheats {
             self.convict(lease, audit_cost);
@@ -170,6 +179,14 @@ impl Engine {
             audit_cost = Msat::ZERO;
         }
         self.end_if_finished(job);
+    }
+
+    /// The result is known by its digest, and nobody who has it sells it: replicas do not. Somebody else runs the task.
+    fn run_again_for_a_seller(&mut self, job: JobId, task: u32, failed: Vec<PartyId>) {
+        let row = self.state.job_mut(job).task_mut(task);
+        row.failures = row.failures.saturating_add(1);
+        row.failed_by.extend(failed);
+        self.advance_task(job, task);
     }
 
     /// Pays for an accepted attempt: the bill for the lease's usage so far, less what was posted before.
@@ -182,6 +199,12 @@ impl Engine {
     ) -> Msat {
         let row = self.state.attempt(attempt);
         let (lease_id, reserved) = (row.lease, row.reserved);
+        if self.is_sold(attempt) {
+            self.state.attempt_mut(attempt).reserved = None;
+            self.open_sale(lease_id, attempt, is_verified, reserved);
+            self.close_attempt(attempt, verdict, Some(*result), Msat::ZERO);
+            return Msat::ZERO;
+        }
         let lease = self.state.lease_mut(lease_id);
         let step = match lease.rate.unit {
             Unit::Task => 1,
@@ -192,8 +215,11 @@ impl Engine {
         lease.books.accepted += 1;
         let mut paid = Msat::ZERO;
         if let Some(transfer) = reserved {
-            let bill = lease.rate.bill(lease.books.usage).unwrap_or(lease.books.paid_msat);
-            let due = bill.saturating_sub(lease.books.paid_msat);
+            // What was sold is no part of this bill.
+            let sold = Sold::of(lease.sales.values()).price_msat;
+            let posted = lease.books.paid_msat.saturating_sub(sold);
+            let bill = lease.rate.bill(lease.books.usage).unwrap_or(posted);
+            let due = bill.saturating_sub(posted);
             // Fuel above the job's limit cannot have been used; what was set aside is the most that is ever paid.
             paid = due.min(self.state.ledger.pending_amount(transfer).unwrap_or(Msat::ZERO));
             let lease = self.state.lease_mut(lease_id);
@@ -265,12 +291,13 @@ impl Engine {
         task_row.open.retain(|open| *open != attempt);
         task_row.judged.push(JudgedAttempt { attempt, lease, verdict: verdict.clone(), result, paid_msat });
         self.state.lease_mut(lease).open_attempts.remove(&attempt);
+        self.drop_sale(lease, attempt);
         self.emit(Event::AttemptJudged { attempt, lease, job, task, verdict, paid_msat });
         self.close_if_drained(lease);
     }
 
     /// Tells reputation how a piece of work ended. Leases billed by time are weighed when they close.
-    fn observe(&mut self, lease: LeaseId, price: Msat, observation: Observation) {
+    pub(super) fn observe(&mut self, lease: LeaseId, price: Msat, observation: Observation) {
         let row = self.state.lease(lease);
         let (party, buyer, class) = (row.party, row.buyer, row.class.clone());
         if observation == Observation::Inconclusive || party == buyer {
@@ -307,15 +334,18 @@ impl Engine {
         }
     }
 
-    /// A party was proven to cheat. Its bond is lost: first the cost of finding out goes to the buyer, the rest into the
-    /// insurance account, which is nobody's income. All its leases end; what they had earned and was still withheld goes
+    /// A party was proven to cheat. Its bond is lost: first what it cost the buyer goes to the buyer, the rest into the
+    /// insurance account, which is nobody's income, but for what other buyers may have paid for keys that are not checked
+    /// yet. All its leases end; what they had earned and was still withheld goes
     /// back to the buyers, and tasks whose results rest on the cheat's word alone run again.
-    fn convict(&mut self, lease: LeaseId, audit_cost: Msat) {
+    pub(super) fn convict(&mut self, lease: LeaseId, cost: Msat) {
         let row = self.state.lease(lease);
         let (party, buyer) = (row.party, row.buyer);
+        let kept_msat = self.owed_to_buyers(&self.open_leases_of_party(party));
         let bond_msat = self.bond(party);
-        let to_buyer_msat = bond_msat.min(audit_cost);
-        let to_insurance_msat = bond_msat.saturating_sub(to_buyer_msat);
+        let to_buyer_msat = bond_msat.min(cost);
+        let to_insurance_msat = bond_msat.saturating_sub(to_buyer_msat).saturating_sub(kept_msat);
+        let bond_msat = Msat(to_buyer_msat.0 + to_insurance_msat.0);
         self.transfer_own(Account::Bond(party), Account::Available(buyer), to_buyer_msat);
         self.transfer_own(Account::Bond(party), Account::Insurance, to_insurance_msat);
         self.emit(Event::BondSlashed { party, lease, bond_msat, to_buyer_msat, to_insurance_msat });

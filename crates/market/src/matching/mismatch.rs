@@ -2,7 +2,7 @@
 
 use super::price::{PriceText, is_within};
 use crate::{
-    funding::{Funding, HoldTerms},
+    funding::{Funding, HoldTerms, SaleTerms},
     name::Name,
     offer::{OfferRole, OfferTerms},
     order::{Needs, OrderTerms},
@@ -24,6 +24,8 @@ pub struct Wanted<'a> {
     pub lease_ms: u64,
     /// The slices in which the lease is paid, when it is paid by a hold.
     pub slice_msat: Option<Msat>,
+    /// The share of a result's price that the market keeps, in parts per million, when it is paid to decrypt.
+    pub deposit_ppm: Option<u32>,
 }
 
 impl<'a> Wanted<'a> {
@@ -36,7 +38,11 @@ impl<'a> Wanted<'a> {
             lease_ms: order.lease_max_ms,
             slice_msat: match order.funding {
                 Some(Funding::Hold { slice_msat, .. }) => Some(slice_msat),
-                Some(Funding::Session { .. }) | None => None,
+                Some(Funding::Session { .. } | Funding::Decrypt { .. }) | None => None,
+            },
+            deposit_ppm: match order.funding {
+                Some(Funding::Decrypt { deposit_ppm }) => Some(deposit_ppm),
+                Some(Funding::Session { .. } | Funding::Hold { .. }) | None => None,
             },
         }
     }
@@ -44,7 +50,7 @@ impl<'a> Wanted<'a> {
     /// What an order wants of validators.
     pub fn audit(order: &'a OrderTerms) -> Wanted<'a> {
         // Replicas are paid out of the budget, whatever pays the work.
-        Wanted { role: OfferRole::Audit, slice_msat: None, ..Wanted::work(order) }
+        Wanted { role: OfferRole::Audit, slice_msat: None, deposit_ppm: None, ..Wanted::work(order) }
     }
 
     /// The first thing that stands between the terms and what is wanted; `None` when they match.
@@ -79,6 +85,10 @@ impl<'a> Wanted<'a> {
         let is_held = |slice_msat| terms.holds.is_some_and(|holds| slice_msat >= holds.slice_min_msat);
         if let Some(slice_msat) = self.slice_msat.filter(|slice| !is_held(*slice)) {
             return Some(Mismatch::Hold { takes: terms.holds, slice_msat });
+        }
+        let is_enough = |ppm| terms.sales.is_some_and(|sales| ppm >= sales.deposit_min_ppm);
+        if let Some(deposit_ppm) = self.deposit_ppm.filter(|ppm| !is_enough(*ppm)) {
+            return Some(Mismatch::Sale { takes: terms.sales, deposit_ppm });
         }
         let asks_too_much = !is_within(&terms.rate, self.ceiling);
         asks_too_much.then_some(Mismatch::Price { asks: terms.rate, pays: *self.ceiling })
@@ -163,6 +173,14 @@ pub enum Mismatch {
         /// The order's slices.
         slice_msat: Msat,
     },
+    /// It sells no results for their keys, or not for so small a deposit.
+    #[error("{}, the order leaves {} %", match takes { Some(sales) => format!("wants {} % of the price as a deposit", percent(sales.deposit_min_ppm)), None => "sells no results for their keys".to_owned() }, percent(*deposit_ppm))]
+    Sale {
+        /// The terms on which it does.
+        takes: Option<SaleTerms>,
+        /// The order's deposit, in parts per million.
+        deposit_ppm: u32,
+    },
     /// It asks more than the order pays.
     #[error("asks {}, the order pays at most {}", PriceText(asks), PriceText(pays))]
     Price {
@@ -195,6 +213,7 @@ impl Mismatch {
             Mismatch::Attribute { .. } => "attribute",
             Mismatch::Lease { .. } => "lease",
             Mismatch::Hold { .. } => "hold",
+            Mismatch::Sale { .. } => "sale",
             Mismatch::Price { .. } => "price",
         }
     }
@@ -238,6 +257,12 @@ fn kind_code(kind: ResourceKind) -> &'static str {
         ResourceKind::GpuCount => "gpu_count",
         ResourceKind::GpuMemory => "gpu_memory",
     }
+}
+
+/// A share in parts per million as a percentage.
+fn percent(ppm: u32) -> String {
+    let (whole, rest) = (ppm / 10_000, ppm % 10_000);
+    if rest == 0 { whole.to_string() } else { format!("{whole}.{rest:04}").trim_end_matches('0').to_owned() }
 }
 
 fn by(unit: Unit) -> &'static str {

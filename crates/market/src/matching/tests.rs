@@ -22,6 +22,7 @@ fn terms(msat: u64) -> OfferTerms {
         attributes: Attributes::new(),
         lease_max_ms: 3_600_000,
         holds: None,
+        sales: None,
     }
 }
 
@@ -39,7 +40,14 @@ fn needs() -> Needs {
 const CEILING: Rate = Rate { msat: Msat(1_000), per: 1, unit: Unit::Task };
 
 fn wanted(needs: &Needs) -> Wanted<'_> {
-    Wanted { role: OfferRole::Work, needs, ceiling: &CEILING, lease_ms: 60_000, slice_msat: None }
+    Wanted {
+        role: OfferRole::Work,
+        needs,
+        ceiling: &CEILING,
+        lease_ms: 60_000,
+        slice_msat: None,
+        deposit_ppm: None,
+    }
 }
 
 fn gpus(model: &str, count: u32) -> Option<Gpus> {
@@ -74,7 +82,7 @@ prop_compose! {
         attributes in any_attributes(),
         lease_max_ms in 1..4u64,
     ) -> OfferTerms {
-        OfferTerms { role, rate, resources, isolation, region: name(region), class: name("pc"), attributes, lease_max_ms, holds: None }
+        OfferTerms { role, rate, resources, isolation, region: name(region), class: name("pc"), attributes, lease_max_ms, holds: None, sales: None }
     }
 }
 
@@ -106,7 +114,7 @@ proptest! {
         for (id, (terms, _)) in offers.iter().enumerate().filter(|(_, (_, stays))| !stays) {
             index.remove(OfferId(id as u64), terms);
         }
-        let wanted = Wanted { role, needs: &needs, ceiling: &ceiling, lease_ms, slice_msat: None };
+        let wanted = Wanted { role, needs: &needs, ceiling: &ceiling, lease_ms, slice_msat: None, deposit_ppm: None };
         let mut expected: Vec<(u128, OfferId)> = (0..).map(OfferId).zip(&offers)
             .filter(|(_, (terms, stays))| *stays && wanted.mismatch(terms).is_none())
             .map(|(id, (terms, _))| (price_key(&terms.rate), id))

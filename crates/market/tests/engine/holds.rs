@@ -6,17 +6,16 @@ use crate::world::*;
 use market::{
     command::Command,
     engine::state::{HoldPhase, JobPhase},
-    event::{Event, JobOutcome},
+    event::JobOutcome,
     funding::{BLOCK_MS, Funding, HOLD_BLOCKS_MAX, HoldTerms},
     id::{JobId, LeaseId},
     job::Verification,
     lease::CloseReason,
     ledger::Account,
-    log::{PublicLog, SignedHead},
     offer::{OfferRole, OfferTerms},
     order::OrderTerms,
     preimage::Preimage,
-    receipt::{BadReceipt, Receipt, ReceiptBody},
+    receipt::{BadReceipt, Receipt},
     rejection::{Conflict, Rejection},
     units::{Msat, Rate},
 };
@@ -86,28 +85,7 @@ impl Scene {
     }
 
     fn receipt(&self) -> Receipt {
-        let state = self.world.engine.state();
-        let JobPhase::Settled { outcome, refunded_msat, .. } = state.job(self.job).phase else {
-            panic!("the job is not settled")
-        };
-        let mut body = ReceiptBody::of(state, self.job, outcome, refunded_msat);
-        let JobPhase::Settled { position, at, .. } = state.job(self.job).phase else { unreachable!() };
-        (body.position, body.settled_at_ms) = (position, at);
-        let mut log = PublicLog::new();
-        let settled = Event::JobSettled {
-            job: self.job,
-            buyer: self.buyer.party,
-            outcome,
-            paid_msat: body.paid_msat,
-            refunded_msat,
-            receipt: body.digest(),
-        };
-        let placed = market::event::PlacedEvent { position, index: 0, at_ms: at, event: settled };
-        let leaf = serde_json::to_string(&placed).unwrap();
-        log.append(leaf.as_bytes());
-        let inclusion = log.inclusion_proof(0, 1).unwrap();
-        let head = SignedHead::sign(log.head(), at, &self.world.venue);
-        Receipt::sign(body, &self.world.venue, leaf, inclusion, head)
+        self.world.receipt(self.job)
     }
 }
 

@@ -5,6 +5,7 @@ mod holds;
 mod jobs;
 mod money;
 mod parties;
+mod sales;
 mod sessions;
 mod verification;
 mod withheld;

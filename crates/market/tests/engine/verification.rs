@@ -188,8 +188,12 @@ fn nothing_is_revealed_before_its_replicas_are_committed() {
     world.start(&b);
     let first = world.claim(&a, 1);
     world.commit(&a, &first[..1]).unwrap();
-    let reveal =
-        market::command::Reveal { attempt: first[0].0, salt: market::id::Digest([7; 32]), result: result(1) };
+    let reveal = market::command::Reveal {
+        attempt: first[0].0,
+        salt: market::id::Digest([7; 32]),
+        result: result(1),
+        sale: None,
+    };
     let early =
         world.apply(a.machine_key.public(), Command::RevealResults { reveals: vec![reveal] }).unwrap_err();
     let Rejection::Batch(reasons) = early else { panic!("{early:?}") };
@@ -209,6 +213,7 @@ fn a_result_that_does_not_open_its_seal_is_refused() {
         attempt: attempts[0].0,
         salt: market::id::Digest([7; 32]),
         result: result(2),
+        sale: None,
     };
     let changed =
         world.apply(a.machine_key.public(), Command::RevealResults { reveals: vec![reveal] }).unwrap_err();

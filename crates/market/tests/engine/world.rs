@@ -9,16 +9,19 @@ use market::{
     effect::Effect,
     engine::{
         Applied, Engine,
-        state::{AttemptPhase, HoldPhase, LeasePhase},
+        state::{Attempt, AttemptPhase, HoldPhase, JobPhase, LeasePhase},
     },
-    event::Event,
+    event::{Event, PlacedEvent},
+    funding::{EncryptedResult, SaleOffer},
     id::{AttemptId, Digest, JobId, LeaseId, MachineId, OfferId, PartyId},
     job::{JobSpec, TaskLimits, Verification},
     key::{PublicKey, SecretKey},
     ledger::Account,
+    log::{PublicLog, SignedHead},
     offer::{OfferRole, OfferTerms},
     order::{Needs, OrderKind, OrderTerms},
     preimage::Preimage,
+    receipt::{Receipt, ReceiptBody},
     rejection::Rejection,
     reply::{Item, Reply},
     resources::{Isolation, Resources},
@@ -81,6 +84,7 @@ pub fn offer_terms(role: OfferRole, rate: Rate) -> OfferTerms {
         attributes: BTreeMap::new(),
         lease_max_ms: 86_400_000,
         holds: None,
+        sales: None,
     }
 }
 
@@ -128,6 +132,16 @@ pub fn result(answer: u8) -> TaskResult {
 /// What opens a slice of a lease's hold in these tests.
 pub fn preimage(lease: LeaseId, slice: u8) -> Preimage {
     Preimage(Digest::of_parts("test slice", &[&lease.0.to_le_bytes(), &[slice]]).0)
+}
+
+/// What opens an encrypted result in these tests.
+pub fn key_of(attempt: AttemptId) -> Preimage {
+    Preimage(Digest::of_parts("test key", &[&attempt.0.to_le_bytes()]).0)
+}
+
+/// What a result is encrypted in.
+pub fn ciphertext_of(attempt: AttemptId) -> Digest {
+    Digest::of_parts("test ciphertext", &[&attempt.0.to_le_bytes()])
 }
 
 impl World {
@@ -198,7 +212,7 @@ impl World {
                 let preimages = (0..*slices).map(|slice| preimage(*lease, slice)).collect();
                 self.as_venue(Command::ReleaseHold { lease: *lease, preimages });
             }
-            Effect::CreateInvoice { .. } | Effect::PayInvoice { .. } => {}
+            Effect::CreateInvoice { .. } | Effect::PayInvoice { .. } | Effect::JudgeKey { .. } => {}
         }
     }
 
@@ -332,6 +346,16 @@ impl World {
         self.apply(provider.machine_key.public(), Command::CommitResults { commits })
     }
 
+    /// What a provider offers for an attempt whose result it sells.
+    pub fn for_sale(&self, provider: &Provider, id: AttemptId, attempt: &Attempt) -> Option<SaleOffer> {
+        self.engine.state().lease(attempt.lease).sales.get(&id)?;
+        let output = result((provider.answer)(attempt.task)).output;
+        let parts = (key_of(id).payment_hash(), ciphertext_of(id), Digest([7; 32]));
+        let venue = self.venue.public();
+        let encrypted = EncryptedResult::sign(&provider.machine_key, &venue, id, output, parts);
+        Some(SaleOffer { encrypted, invoice: format!("lnbcrt{}", id.0) })
+    }
+
     /// Reveals everything that is to be revealed.
     pub fn reveal(&mut self, provider: &Provider) {
         let state = self.engine.state();
@@ -343,6 +367,7 @@ impl World {
                 attempt: *id,
                 salt: Digest([7; 32]),
                 result: result((provider.answer)(attempt.task)),
+                sale: self.for_sale(provider, *id, attempt),
             })
             .collect();
         if !reveals.is_empty() {
@@ -370,6 +395,32 @@ impl World {
             }
         }
         panic!("the work never ends");
+    }
+
+    /// The receipt of a settled job, in a public log of its own.
+    pub fn receipt(&self, job: JobId) -> Receipt {
+        let state = self.engine.state();
+        let JobPhase::Settled { outcome, refunded_msat, .. } = state.job(job).phase else {
+            panic!("the job is not settled")
+        };
+        let mut body = ReceiptBody::of(state, job, outcome, refunded_msat);
+        let JobPhase::Settled { position, at, .. } = state.job(job).phase else { unreachable!() };
+        (body.position, body.settled_at_ms) = (position, at);
+        let mut log = PublicLog::new();
+        let settled = Event::JobSettled {
+            job,
+            buyer: state.job(job).buyer,
+            outcome,
+            paid_msat: body.paid_msat,
+            refunded_msat,
+            receipt: body.digest(),
+        };
+        let placed = PlacedEvent { position, index: 0, at_ms: at, event: settled };
+        let leaf = serde_json::to_string(&placed).unwrap();
+        log.append(leaf.as_bytes());
+        let inclusion = log.inclusion_proof(0, 1).unwrap();
+        let head = SignedHead::sign(log.head(), at, &self.venue);
+        Receipt::sign(body, &self.venue, leaf, inclusion, head)
     }
 
     pub fn available(&self, party: PartyId) -> Msat {

@@ -30,6 +30,9 @@ pub struct WorkView {
     /// Payments for its leases that its owner's Lightning node has to see to.
     #[serde(default)]
     pub holds: Vec<WorkHold>,
+    /// Its encrypted results that are verified and not sold yet: payments for them are to be taken.
+    #[serde(default)]
+    pub sales: Vec<AttemptId>,
 }
 
 /// The payments that fund a lease, as the provider has to see to them. See [`market::funding`].
@@ -113,6 +116,25 @@ pub struct WorkAttempt {
     pub task: u32,
     /// What is expected of the machine.
     pub due: WorkDue,
+    /// What becomes of the output when the result is revealed.
+    #[serde(default)]
+    pub output: WorkOutput,
+}
+
+/// What becomes of an output when its result is revealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkOutput {
+    /// It is uploaded as it is.
+    #[default]
+    Upload,
+    /// It stays with the machine: a replica vouches for a result that another sells.
+    Keep,
+    /// It is encrypted and sold: the ciphertext is uploaded, with an invoice for its key.
+    Sell {
+        /// What the invoice asks for.
+        invoice_msat: Msat,
+    },
 }
 
 /// What is expected of the machine for an attempt.

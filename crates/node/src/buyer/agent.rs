@@ -13,15 +13,16 @@
 //!
 //! # Paying
 //!
-//! While the view says that a hold or a session waits for the buyer's money, each look leads to another request to pay
-//! ([`Action::PayHold`], [`Action::TopUp`]), one at a time for each. Whoever carries them out checks what is to be paid and
+//! While the view says that a hold, a result or a session waits for the buyer's money, each look leads to another request to pay
+//! ([`Action::PayHold`], [`Action::BuyKey`], [`Action::TopUp`]), one at a time for each. Whoever carries them out checks what is to be paid and
 //! pays nothing twice, so that asking again is safe. What was refused is not asked again.
 
-use crate::api::{HoldView, JobView, TaskView};
+use crate::api::{HoldView, JobView, SaleView, TaskView};
 use market::{
     command::{AuditLink, Command},
     event::{JobOutcome, TaskOutcome},
-    id::{Digest, JobId, LeaseId},
+    funding::Funding,
+    id::{AttemptId, Digest, JobId, LeaseId},
     units::{Msat, TimeMs},
     verify::{Chain, TaskResult},
 };
@@ -65,7 +66,7 @@ pub enum Input {
         /// Whether it is here.
         is_here: bool,
     },
-    /// The answer to [`Action::PayHold`] and [`Action::TopUp`].
+    /// The answer to [`Action::PayHold`], [`Action::BuyKey`] and [`Action::TopUp`].
     Tried {
         /// What was to be paid.
         what: Payable,
@@ -81,6 +82,8 @@ pub enum Payable {
     Hold(LeaseId),
     /// The next prepayment of the job's session.
     Session,
+    /// The key of a result.
+    Key(AttemptId),
 }
 
 /// What came of trying to pay.
@@ -96,6 +99,16 @@ pub enum Tried {
         /// BOLT11.
         invoices: Vec<String>,
         /// All of them together.
+        amount_msat: Msat,
+    },
+    /// The key of a result is paid for, and opens what replicas vouched for.
+    Bought {
+        /// What it cost.
+        amount_msat: Msat,
+    },
+    /// The key of a result is paid for, and opens something else: the market is told, and the provider's bond has to pay.
+    Disputed {
+        /// What it cost.
         amount_msat: Msat,
     },
     /// Not all of it is, now; it is tried again.
@@ -126,7 +139,7 @@ pub enum Action {
     Look,
     /// Ask for its tasks.
     LookAtTasks,
-    /// Fetch an output, check its digest and store it.
+    /// Fetch an output, or open the ciphertext whose key was bought; check its digest and store it.
     Fetch {
         /// The task.
         task: u32,
@@ -135,6 +148,8 @@ pub enum Action {
     },
     /// Check the invoices of a hold and pay them, or see to it that those under way arrive.
     PayHold(HoldView),
+    /// Check what is asked for the key of a result, pay it, open the result and say what was found.
+    BuyKey(Box<SaleView>),
     /// Pay so much into the balance, so that the job's session goes on.
     TopUp {
         /// What the session needs.
@@ -230,6 +245,10 @@ struct Payments {
 #[derive(Debug, Default)]
 struct Tasks {
     wants_results: bool,
+    /// Results are to be had once their keys are bought.
+    needs_keys: bool,
+    /// Tasks whose sale is over.
+    sold: BTreeSet<u32>,
     done_in_view: u32,
     is_looking: bool,
     is_stale: bool,
@@ -314,8 +333,27 @@ impl Follower {
             self.ended = view.outcome;
             self.tasks.is_stale = true;
         }
+        self.saw_sales(&view);
         self.pay(&view);
         self.actions.push(Action::Tell(Progress::Job(view)));
+    }
+
+    /// What was bought can be opened; what was not sold, or turned out to be something else, is not to be had.
+    fn saw_sales(&mut self, view: &JobView) {
+        self.tasks.needs_keys = matches!(view.terms.funding, Some(Funding::Decrypt { .. }));
+        for sale in &view.sales {
+            let is_sold = sale.is_sold();
+            let is_lost = sale.phase == "unsold" || sale.phase == "forged";
+            if !self.tasks.wants_results || !(is_sold || is_lost) || !self.tasks.sold.insert(sale.task) {
+                continue;
+            }
+            if is_sold {
+                self.tasks.waiting.insert(sale.task, (sale.result, 0));
+            } else {
+                let (task, output) = (sale.task, sale.result.output);
+                self.actions.push(Action::Tell(Progress::Missing { task, output }));
+            }
+        }
     }
 
     /// Asks for everything to be paid that waits for it, unless it was refused.
@@ -324,7 +362,9 @@ impl Follower {
         let holds = holds.map(|hold| (Payable::Hold(hold.lease), Action::PayHold(hold.clone())));
         let session = view.session_needs_msat.filter(|amount| *amount > Msat::ZERO);
         let session = session.map(|amount_msat| (Payable::Session, Action::TopUp { amount_msat }));
-        let wanted: Vec<_> = holds.chain(session).collect();
+        let sales = view.sales.iter().filter(|sale| sale.phase == "payable");
+        let sales = sales.map(|sale| (Payable::Key(sale.attempt), Action::BuyKey(Box::new(sale.clone()))));
+        let wanted: Vec<_> = holds.chain(session).chain(sales).collect();
         self.payments.tried.retain(|what, _| wanted.iter().any(|(waiting, _)| waiting == what));
         for (what, action) in wanted {
             let is_refused = matches!(self.payments.tried.get(&what), Some(Tried::Refused { .. }));
@@ -356,7 +396,7 @@ impl Follower {
             }
             self.actions.push(Action::Tell(Progress::Task { task: view.task, outcome }));
             match outcome {
-                TaskOutcome::Done { result, .. } if self.tasks.wants_results => {
+                TaskOutcome::Done { result, .. } if self.tasks.wants_results && !self.tasks.needs_keys => {
                     self.tasks.waiting.insert(view.task, (result, 0));
                 }
                 TaskOutcome::Done { .. } | TaskOutcome::Failed { .. } | TaskOutcome::Cancelled => {}

@@ -33,6 +33,7 @@
 //! [funding]                           # without it: max_price is locked at the market, all at once
 //! session = "5000 sat"                # or "15m" of max_price_per_hour
 //! # hold = { slice = "100000 sat", slices = 4 }
+//! # decrypt = true                    # each result is paid for when replicas agree on it
 //! ```
 
 mod funding;
@@ -305,6 +306,21 @@ pub enum JobFileError {
         /// What the market keeps.
         kept: Msat,
     },
+    /// The most that the job may cost does not cover keys, deposits and replicas.
+    #[error(
+        "max_price is {given}, but the keys of all results may cost {keys}, and the market needs {kept} for deposits and replicas: \
+         raise max_price to {needed}, or take fewer tasks"
+    )]
+    DecryptBudget {
+        /// What the file says.
+        given: Msat,
+        /// What is needed at least.
+        needed: Msat,
+        /// What the keys may cost.
+        keys: Msat,
+        /// What the market keeps.
+        kept: Msat,
+    },
     /// A file that it names.
     #[error(transparent)]
     File(#[from] InputFileError),
@@ -317,7 +333,7 @@ pub struct PreparedJob {
     pub spec: JobSpec,
     /// The terms.
     pub terms: OrderTerms,
-    /// The most that may hang in holds of the job, or be taken from them: what it may cost, less the budget of the terms.
+    /// The most that may hang in holds of the job, be taken from them, or be paid for keys: what it may cost, less the budget of the terms.
     pub holds_max_msat: Msat,
     /// The files that have to be at the market before tasks run.
     pub blobs: BTreeMap<Digest, PathBuf>,
@@ -444,6 +460,7 @@ impl JobFile {
         };
         let resolved = self.funding.resolve(&terms, spec)?;
         (terms.funding, terms.budget_msat) = (resolved.funding, resolved.budget_msat);
+        terms.needs.min_bond_msat = terms.needs.min_bond_msat.max(resolved.min_bond_msat);
         if let Some(flaw) = terms.flaw() {
             return Err(JobFileError::Flaw(flaw.to_owned()));
         }
@@ -470,9 +487,9 @@ impl JobFile {
 }
 
 /// What has to be in the budget so that the market takes the order: every task once (with its replicas) at the highest
-/// price; for leases by the hour, every lease for its longest. Where holds pay for the work the budget is a reserve.
+/// price; for leases by the hour, every lease for its longest. Where holds or keys are paid for, the budget is a reserve.
 fn least_budget(terms: &OrderTerms, spec: &JobSpec) -> Result<Msat, Overflow> {
-    if let Some(Funding::Hold { .. }) = terms.funding {
+    if let Some(Funding::Hold { .. } | Funding::Decrypt { .. }) = terms.funding {
         return Ok(Msat::ZERO);
     }
     let copies = match &spec.verification {

@@ -7,9 +7,11 @@ pub mod agent;
 pub mod hold_check;
 mod input_files;
 pub mod job_file;
+mod keys;
 mod payer;
 mod purchase;
 mod record;
+pub mod sale_check;
 
 pub use input_files::InputFileError;
 pub use job_file::{JobFile, JobFileError, PreparedJob};

@@ -1,4 +1,5 @@
-//! Paying from the buyer's own Lightning node: the holds of a job's leases, and what its session or balance needs.
+//! Paying from the buyer's own Lightning node: the holds of a job's leases, the keys of its results, and what its session or
+//! balance needs.
 //!
 //! Written down and synced before anything is paid: which invoices, on which hashes. After that a hash is never paid by
 //! another invoice, and the node is asked what became of it before the same invoice is paid again, which happens only when
@@ -7,18 +8,20 @@
 use super::{
     agent::{Payable, Tried},
     hold_check::{self, BadHold, Expected},
+    keys::CiphertextFolder,
     purchase::BuyError,
     record::{RecordError, Records},
 };
 use crate::{
-    api::{HoldView, TopupPhase, TopupView},
+    api::{HoldView, SaleView, TopupPhase, TopupView},
     client::{ClientError, Market},
 };
 use market::{
     command::Command,
-    funding::{self, Funding},
-    id::{LeaseId, PaymentHash, TopupId},
+    funding,
+    id::{AttemptId, LeaseId, PaymentHash, TopupId},
     key::SecretKey,
+    order::OrderTerms,
     reply::Reply,
     rules::Rules,
     units::Msat,
@@ -45,7 +48,10 @@ pub type SharedNode = Arc<dyn LightningNode>;
 pub(super) struct Notes {
     /// The invoices of each lease's hold.
     #[serde(default)]
-    holds: BTreeMap<LeaseId, Vec<Slice>>,
+    pub(super) holds: BTreeMap<LeaseId, Vec<Slice>>,
+    /// The invoices for the keys of results.
+    #[serde(default)]
+    pub(super) sales: BTreeMap<AttemptId, Slice>,
     /// Top-ups, the newest last.
     #[serde(default)]
     topups: Vec<TopUp>,
@@ -53,10 +59,10 @@ pub(super) struct Notes {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Slice {
-    payment_hash: PaymentHash,
-    amount_msat: Msat,
-    bolt11: String,
+pub(super) struct Slice {
+    pub(super) payment_hash: PaymentHash,
+    pub(super) amount_msat: Msat,
+    pub(super) bolt11: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,11 +84,11 @@ enum Fate {
 }
 
 /// What may be paid for a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Allowance {
-    /// How its order is funded.
-    pub(super) funding: Option<Funding>,
-    /// The most that may hang in holds or be taken from them.
+    /// The terms of its order; none where there is no job.
+    pub(super) terms: Option<OrderTerms>,
+    /// The most that may hang in holds, be taken from them, or be paid for keys.
     pub(super) holds_msat: Msat,
     /// The most that may be topped up.
     pub(super) topups_msat: Msat,
@@ -91,13 +97,15 @@ pub(super) struct Allowance {
 /// Pays for one job, one thing at a time. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Payer {
-    market: Market,
-    secret: SecretKey,
+    pub(super) market: Market,
+    pub(super) secret: SecretKey,
     records: Records,
     /// What its notes are filed under.
     stem: String,
-    allowance: Allowance,
-    node: Option<SharedNode>,
+    pub(super) allowance: Allowance,
+    pub(super) node: Option<SharedNode>,
+    /// Where ciphertexts are.
+    pub(super) ciphertexts: CiphertextFolder,
     notes: Arc<Mutex<Notes>>,
 }
 
@@ -112,7 +120,8 @@ impl Payer {
     ) -> Result<Payer, RecordError> {
         let notes = Arc::new(Mutex::new(records.notes(&stem)?));
         let (market, secret, records) = (market.clone(), secret.clone(), records.clone());
-        Ok(Payer { market, secret, records, stem, allowance, node, notes })
+        let ciphertexts = records.ciphertexts(&stem);
+        Ok(Payer { market, secret, records, stem, allowance, node, ciphertexts, notes })
     }
 
     /// Pays what waits, or sees to it that what is under way arrives.
@@ -121,6 +130,7 @@ impl Payer {
         let tried = match &due {
             Due::Hold(hold) => self.pay_hold(&mut notes, hold).await,
             Due::TopUp(amount_msat) => self.top_up(&mut notes, *amount_msat).await,
+            Due::Key(sale) => self.buy(&mut notes, sale).await,
         };
         match tried {
             Err(Stop::NoAnswer(error)) => Ok(Tried::NotYet { why: error.to_string() }),
@@ -196,7 +206,8 @@ impl Payer {
             }
         }
         let left_msat = self.allowance.holds_msat.saturating_sub(Msat(bound));
-        Ok(Expected { funding: self.allowance.funding, network, now: self.market.now(), left_msat, taken })
+        let funding = self.allowance.terms.as_ref().and_then(|terms| terms.funding);
+        Ok(Expected { funding, network, now: self.market.now(), left_msat, taken })
     }
 
     async fn top_up(&self, notes: &mut Notes, needed: Msat) -> Result<Tried, Stop> {
@@ -301,7 +312,7 @@ impl Payer {
         })
     }
 
-    fn keep(&self, notes: &Notes) -> Result<(), Stop> {
+    pub(super) fn keep(&self, notes: &Notes) -> Result<(), Stop> {
         Ok(self.records.keep_notes(&self.stem, notes).map_err(BuyError::from)?)
     }
 }
@@ -311,6 +322,7 @@ impl Payer {
 pub(super) enum Due {
     Hold(Box<HoldView>),
     TopUp(Msat),
+    Key(Box<SaleView>),
 }
 
 impl Due {
@@ -318,12 +330,13 @@ impl Due {
         match self {
             Due::Hold(hold) => Payable::Hold(hold.lease),
             Due::TopUp(_) => Payable::Session,
+            Due::Key(sale) => Payable::Key(sale.attempt),
         }
     }
 }
 
 /// How paying ends early.
-enum Stop {
+pub(super) enum Stop {
     NoAnswer(Unavailable),
     Failed(BuyError),
 }
@@ -362,7 +375,10 @@ fn fee_max(slice: &Slice) -> Msat {
 }
 
 /// Pays an invoice unless it is under way or has arrived; what became of it, or why nobody knows.
-async fn pay_once(node: &dyn LightningNode, slice: &Slice) -> Result<Result<PaymentState, String>, Stop> {
+pub(super) async fn pay_once(
+    node: &dyn LightningNode,
+    slice: &Slice,
+) -> Result<Result<PaymentState, String>, Stop> {
     match node.payment(slice.payment_hash).await? {
         None | Some(PaymentState::Failed { .. }) => {}
         Some(state) => return Ok(Ok(state)),
@@ -372,7 +388,7 @@ async fn pay_once(node: &dyn LightningNode, slice: &Slice) -> Result<Result<Paym
     Ok(node.pay(request).await.map_err(|error| error.to_string()))
 }
 
-fn trouble_with(state: &Result<PaymentState, String>) -> Option<String> {
+pub(super) fn trouble_with(state: &Result<PaymentState, String>) -> Option<String> {
     match state {
         Ok(PaymentState::InFlight | PaymentState::Succeeded { .. }) => None,
         Ok(PaymentState::Unknown) => {

@@ -7,7 +7,7 @@ use super::{
     record::{Record, RecordError, Records, chain},
 };
 use crate::{
-    api::PlacedEvent,
+    api::{PlacedEvent, SaleView},
     client::{ClientError, Market},
 };
 use futures_util::StreamExt;
@@ -141,7 +141,7 @@ impl Buyer {
     /// Raises the balance at the market by this much, from the buyer's node or by an invoice for him to pay. Safe to ask
     /// again: what is under way is not paid twice.
     pub async fn raise_balance(&self, amount_msat: Msat) -> Result<Tried, BuyError> {
-        let allowance = Allowance { funding: None, holds_msat: Msat::ZERO, topups_msat: Msat::MAX };
+        let allowance = Allowance { terms: None, holds_msat: Msat::ZERO, topups_msat: Msat::MAX };
         self.payer("balance".into(), allowance)?.pay(Due::TopUp(amount_msat)).await
     }
 
@@ -161,6 +161,27 @@ impl Buyer {
             told(nth + 1, job.blobs.len());
         }
         Ok(())
+    }
+
+    /// Puts the output of a task into a file, whole and checked: as it is stored, or, where its key was bought (see
+    /// [`JobView::sales`](crate::api::JobView::sales)), opened.
+    pub async fn output(
+        &self,
+        job: JobId,
+        sold: Option<&SaleView>,
+        result: &TaskResult,
+        file: &Path,
+    ) -> Result<(), BuyError> {
+        match sold {
+            Some(sale) => {
+                let ciphertexts = self.records.ciphertexts(&job.to_string());
+                ciphertexts.unpack(&self.market, &self.secret, sale, file).await
+            }
+            None => {
+                self.market.get_blob_file(&self.secret, result.output, file).await?;
+                Ok(())
+            }
+        }
     }
 
     /// Places the order. What is needed to go on after a crash is on disk before the order is sent.
@@ -245,6 +266,7 @@ impl Buyer {
             answers,
             running: JoinSet::new(),
             known: BTreeMap::new(),
+            sales: BTreeMap::new(),
         };
         Following { follower, errands, inbox, is_away: false, outcome: None }.run(&mut told).await
     }
@@ -270,6 +292,8 @@ struct Errands {
     running: JoinSet<()>,
     /// Outputs that are here: tasks with the same output are copied, not fetched.
     known: BTreeMap<Digest, PathBuf>,
+    /// Results whose keys were bought, by task.
+    sales: BTreeMap<u32, SaleView>,
 }
 
 struct Following {
@@ -290,7 +314,7 @@ impl Following {
         loop {
             let input = tokio::select! {
                 Some(answer) = self.inbox.recv() => match answer {
-                    Answer::Input(input) => *input?,
+                    Answer::Input(input) => self.errands.heard(*input?),
                     Answer::Link(round, refusal) => sent(round, refusal?, told),
                     Answer::Output(task, result, file) => self.arrived(task, result, file, told)?,
                 },
@@ -341,6 +365,9 @@ impl Following {
             | Event::JobSettled { job: of, .. }
             | Event::HoldInvoiced { job: of, .. }
             | Event::SessionLow { job: of, .. }
+            | Event::SaleOpened { job: of, .. }
+            | Event::ResultSold { job: of, .. }
+            | Event::KeyForged { job: of, .. }
                 if *of == job =>
             {
                 self.follower.nudge();
@@ -380,6 +407,7 @@ impl Following {
             Action::LookAtTasks => self.errands.look_at_tasks(),
             Action::Fetch { task, result } => self.errands.fetch(task, result),
             Action::PayHold(hold) => self.errands.pay(Due::Hold(Box::new(hold))),
+            Action::BuyKey(sale) => self.errands.pay(Due::Key(sale)),
             Action::TopUp { amount_msat } => self.errands.pay(Due::TopUp(amount_msat)),
             Action::Tell(progress) => {
                 if let Progress::Ended { outcome } = progress {
@@ -419,6 +447,15 @@ fn sent(round: u32, refusal: Option<String>, told: &mut impl FnMut(News)) -> Inp
 }
 
 impl Errands {
+    /// Notes which results can be opened.
+    fn heard(&mut self, input: Input) -> Input {
+        if let Input::Looked(Some(view)) = &input {
+            let sold = view.sales.iter().filter(|sale| sale.is_sold());
+            self.sales.extend(sold.map(|sale| (sale.task, sale.clone())));
+        }
+        input
+    }
+
     fn submit(&mut self, round: u32, command: Command) {
         let (buyer, answers) = (self.buyer.clone(), self.answers.clone());
         self.running.spawn(async move {
@@ -480,18 +517,19 @@ impl Errands {
         let Some(folder) = self.results.clone() else { return };
         let (buyer, answers) = (self.buyer.clone(), self.answers.clone());
         let known = self.known.get(&result.output).cloned();
+        let sale = self.sales.get(&task).filter(|sale| sale.result == result).cloned();
+        let job = self.job;
         self.running.spawn(async move {
             let file = folder.join(output_name(task));
             let fetched = match known {
                 Some(same) if same == file => Ok(()),
                 Some(same) => {
                     let failed = |source| ClientError::File { file: file.clone(), source };
-                    tokio::fs::copy(&same, &file).await.map(|_| ()).map_err(failed)
+                    tokio::fs::copy(&same, &file).await.map(|_| ()).map_err(|e| failed(e).into())
                 }
-                None => buyer.market.get_blob_file(&buyer.secret, result.output, &file).await.map(|_| ()),
+                None => buyer.output(job, sale.as_ref(), &result, &file).await,
             };
-            let _ =
-                answers.send(Answer::Output(task, result, fetched.map(|()| file).map_err(BuyError::from)));
+            let _ = answers.send(Answer::Output(task, result, fetched.map(|()| file)));
         });
     }
 }

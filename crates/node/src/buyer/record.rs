@@ -5,6 +5,7 @@
 
 use super::{
     agent::Resume,
+    keys::CiphertextFolder,
     payer::{Allowance, Notes},
 };
 use crate::durable_file;
@@ -41,7 +42,7 @@ pub(super) struct Record {
     pub(super) tasks: u32,
     /// The order as it was signed: sent again, it is the same order.
     pub(super) order: Statement,
-    /// The most that may hang in holds of the job, or be taken from them.
+    /// The most that may hang in holds of the job, be taken from them, or be paid for keys.
     #[serde(default)]
     pub(super) holds_max_msat: Msat,
     /// How far the audit links are revealed.
@@ -53,9 +54,9 @@ impl Record {
     pub(super) fn allowance(&self) -> Option<Allowance> {
         match self.order.read().ok()?.command {
             Command::PlaceOrder { terms, .. } => Some(Allowance {
-                funding: terms.funding,
                 holds_msat: self.holds_max_msat,
                 topups_msat: terms.budget_msat,
+                terms: Some(*terms),
             }),
             _ => None,
         }
@@ -122,6 +123,11 @@ impl Records {
     /// Writes down what is about to be paid.
     pub(super) fn keep_notes(&self, stem: &str, notes: &Notes) -> Result<(), RecordError> {
         write(&self.notes_file(stem), notes)
+    }
+
+    /// Where encrypted results are kept.
+    pub(super) fn ciphertexts(&self, stem: &str) -> CiphertextFolder {
+        CiphertextFolder(self.folder.join(format!("{stem}.encrypted")))
     }
 
     fn notes_file(&self, stem: &str) -> PathBuf {

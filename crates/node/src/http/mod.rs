@@ -22,6 +22,7 @@ mod config;
 mod events;
 mod extract;
 mod failure;
+mod judging;
 mod limits;
 mod metrics;
 mod offer_stream;

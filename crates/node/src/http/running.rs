@@ -5,6 +5,7 @@ use super::{
     blob_store::BlobStore,
     chores,
     config::MarketConfig,
+    judging,
     limits::Guards,
     metrics::Metrics,
     payments::{self, Purse, PurseError},
@@ -154,6 +155,7 @@ pub async fn serve(config: MarketConfig) -> Result<RunningMarket, ServeError> {
     activate_rules(&app, &config).await?;
     let tasks = vec![
         tokio::spawn(payments::look_after(app.clone(), app.payments_wake.clone())),
+        tokio::spawn(judging::look_after(app.clone())),
         tokio::spawn(chores::look_after(app.clone(), config.data_dir.clone(), config.snapshot_every)),
     ];
     let address = address(&transport, &config, listen, &secret.public());

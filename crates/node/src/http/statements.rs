@@ -11,7 +11,13 @@ use crate::{
     venue::{CheckedStatement, check_statement},
 };
 use axum::{Json, extract::State, http::StatusCode};
-use market::{command::Command, id::Digest, key::PublicKey, statement::Statement, units::Msat};
+use market::{
+    command::{Command, Reveal},
+    id::{AttemptId, Digest},
+    key::PublicKey,
+    statement::Statement,
+    units::Msat,
+};
 use std::sync::{PoisonError, atomic::Ordering};
 
 pub(super) async fn submit(
@@ -31,18 +37,22 @@ fn admit_at_the_door(app: &Shared, statement: &CheckedStatement) -> Result<(), F
     let missing = |digest: &Digest| !app.blobs.has(digest, now);
     match statement.command() {
         Command::RevealResults { reveals } => {
-            match reveals.iter().find(|reveal| missing(&reveal.result.output)) {
-                Some(reveal) => Err(Failure::new(
+            match reveals.iter().find_map(|reveal| missing_output(app, reveal, missing)) {
+                Some((attempt, digest)) => Err(Failure::new(
                     StatusCode::CONFLICT,
                     "output_missing",
-                    format!(
-                        "the output {} of {} is not stored here: upload it, then reveal",
-                        reveal.result.output, reveal.attempt
-                    ),
+                    format!("the output {digest} of {attempt} is not stored here: upload it, then reveal"),
                 )),
                 None => Ok(()),
             }
         }
+        Command::DisputeKey { ciphertext, .. } if missing(ciphertext) => Err(Failure::new(
+            StatusCode::CONFLICT,
+            "output_missing",
+            format!(
+                "the ciphertext {ciphertext} is not stored here any more: upload it, then dispute its key"
+            ),
+        )),
         Command::PlaceOrder { job, .. } => {
             if app.is_insolvent.load(Ordering::Relaxed) {
                 return Err(insolvent());
@@ -63,6 +73,22 @@ fn admit_at_the_door(app: &Shared, statement: &CheckedStatement) -> Result<(), F
         Command::TopUp { amount_msat } => check_balance(app, &statement.signer(), *amount_msat),
         _ => Ok(()),
     }
+}
+
+/// What a reveal needs to be stored and is not: the output, or the ciphertext of one that is sold. Whoever vouches for what
+/// another sells stores nothing.
+fn missing_output(
+    app: &Shared,
+    reveal: &Reveal,
+    missing: impl Fn(&Digest) -> bool,
+) -> Option<(AttemptId, Digest)> {
+    let digest = reveal.sale.as_ref().map_or(reveal.result.output, |offer| offer.encrypted.ciphertext);
+    if !missing(&digest) {
+        return None;
+    }
+    let floor = app.floor.read().unwrap_or_else(PoisonError::into_inner);
+    let keeps = reveal.sale.is_none() && floor.is_paid_to_decrypt(reveal.attempt);
+    (!keeps).then_some((reveal.attempt, digest))
 }
 
 /// What the market holds for one party is what that party can lose by its operator. Top-ups that are not paid yet count, or

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::config_file::{self, ByteSize, Cores, FileError, Money, Share, Span};
 use market::{
-    funding::HoldTerms,
+    funding::{HoldTerms, SaleTerms},
     name::Name,
     offer::{OfferRole, OfferTerms},
     resources::{Attributes, Isolation, MAX_ATTRIBUTES, Resources},
@@ -46,6 +46,9 @@ pub struct ProvideConfig {
     pub cost_per_hour: Money,
     /// The smallest slice of a hold that is taken; no holds, if not given.
     pub hold_slice_min: Option<Money>,
+    /// The smallest share of a result's price that buyers who pay to decrypt leave with the market; no such buyers, if not
+    /// given.
+    pub decrypt_deposit_min: Option<Share>,
     /// The bond that the owner wants to have locked.
     pub bond: Money,
     /// How many cores are for sale; all, if not given.
@@ -90,6 +93,7 @@ impl Default for ProvideConfig {
             assumed_bidders: 4,
             cost_per_hour: Money(Msat::ZERO),
             hold_slice_min: None,
+            decrypt_deposit_min: None,
             bond: Money(Msat::ZERO),
             max_cpus: None,
             max_memory: None,
@@ -238,6 +242,13 @@ impl ProvideConfig {
         }
     }
 
+    /// Results are sold one by one, by offers with a price by the task; validators only vouch for them.
+    fn sale_terms(&self, rate: &Rate) -> Option<SaleTerms> {
+        let sells = self.role == OfferRole::Work && rate.unit == Unit::Task;
+        let least = self.decrypt_deposit_min.filter(|_| sells)?;
+        Some(SaleTerms { deposit_min_ppm: least.0 })
+    }
+
     /// How the machine behaves at these rates: what was chosen, found and measured. `capacity` is what one lease may
     /// reserve.
     pub fn policy(
@@ -267,6 +278,7 @@ impl ProvideConfig {
             attributes: attributes.clone(),
             lease_max_ms: self.lease_max.0,
             holds: self.hold_slice_min.map(|least| HoldTerms { slice_min_msat: least.0 }),
+            sales: self.sale_terms(rate),
         });
         let offers: Vec<OfferTerms> = offers.collect();
         if let Some(flaw) = offers.iter().find_map(OfferTerms::flaw) {

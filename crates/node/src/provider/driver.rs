@@ -10,6 +10,7 @@ use super::{
     fault::{Fault, Faulty},
     holds::{HoldError, HoldInvoices, HoldKeeper},
     lease_worker::{self, Clock, News, Queue, Report, Run, Setup},
+    sales::{self, Keys, Listed, SaleError, SaleKeeper, Seller, Wanted},
     sandbox::{Program, Sandbox, task_limits},
     vault::{Vault, VaultError},
 };
@@ -19,6 +20,7 @@ use crate::{
 };
 use market::{
     command::{AbandonReason, Command},
+    funding::SaleOffer,
     id::{AttemptId, Digest, LeaseId},
     job::JobSpec,
     key::SecretKey,
@@ -69,7 +71,7 @@ pub struct Driver {
     pub grace: Duration,
     /// Where tasks run.
     pub sandbox: Arc<dyn Sandbox>,
-    /// The owner's Lightning node: without one no offer takes holds.
+    /// The owner's Lightning node: without one no offer takes holds, or sells results for their keys.
     pub lightning: Option<Arc<dyn LightningNode>>,
     /// Whether the machine may take work now; asked every few seconds.
     pub is_open: Box<dyn FnMut(Tally) -> bool + Send>,
@@ -99,6 +101,9 @@ pub enum ProvideError {
     /// Nor can the invoices of holds.
     #[error(transparent)]
     Hold(#[from] HoldError),
+    /// Nor can the keys of results that are sold.
+    #[error(transparent)]
+    Sale(#[from] SaleError),
     /// The market cannot be used any more.
     #[error(transparent)]
     Market(#[from] ClientError),
@@ -115,6 +120,7 @@ enum Event {
     Polled(Result<Box<WorkView>, ClientError>),
     Answered(RequestId, Result<Answer, ClientError>),
     Uploaded(Digest, Result<(), ClientError>),
+    Encrypted(AttemptId, Result<SaleOffer, SaleError>),
     Fetched(LeaseId, u64, Result<Fetched, BlobError>),
 }
 
@@ -148,6 +154,10 @@ struct Loop {
     is_away: bool,
     /// Payments for this machine's leases, as last told, for the [`HoldKeeper`].
     holds: watch::Sender<(TimeMs, Vec<WorkHold>)>,
+    /// Results of this machine, as last told, for the [`SaleKeeper`].
+    listed: watch::Sender<Listed>,
+    /// None without a Lightning node.
+    seller: Option<Seller>,
 }
 
 impl Driver {
@@ -170,12 +180,20 @@ impl Driver {
         let (reports, report_inbox) = mpsc::unbounded_channel();
         let secrets = Secrets::of_machine(&self.secret);
         let (holds, held) = watch::channel((TimeMs(0), Vec::new()));
+        let (listed, seen) = watch::channel(Listed::default());
         let mut tasks = JoinSet::new();
+        let mut seller = None;
         if let Some(node) = self.lightning {
             let invoices = HoldInvoices::open(&self.state_dir)?;
-            let market = self.market.with_patience(PATIENCE);
-            let keeper = HoldKeeper { market, secret: self.secret.clone(), node, invoices, holds: held };
-            tasks.spawn(keeper.run());
+            let (market, secret) = (self.market.with_patience(PATIENCE), self.secret.clone());
+            let (keys, made) = (Arc::new(Mutex::new(Keys::open(&self.state_dir)?)), Arc::default());
+            let forges = self.fault == Some(Fault::WrongKeys);
+            let sells = Seller { market, secret, node, keys, made, forges };
+            let (market, secret, node) = (sells.market.clone(), sells.secret.clone(), sells.node.clone());
+            tasks.spawn(HoldKeeper { market, secret, node, invoices, holds: held }.run());
+            let (node, keys, made) = (sells.node.clone(), sells.keys.clone(), sells.made.clone());
+            tasks.spawn(SaleKeeper { node, keys, made, listed: seen }.run());
+            seller = Some(sells);
         }
         let mut policies = self.policy;
         let policy = policies.borrow_and_update().clone();
@@ -194,6 +212,8 @@ impl Driver {
             tasks,
             is_away: false,
             holds,
+            listed,
+            seller,
         };
         let inboxes = Inboxes { events: inbox, reports: report_inbox, policies };
         let result = main.work(inboxes, self.is_open, self.grace, &self.tally, stop, death).await;
@@ -257,8 +277,9 @@ impl Loop {
             self.take_reports(&mut reports)?;
             while self.tasks.try_join_next().is_some() {}
             tally.send_replace(self.agent.tally());
-            // What is held for others is claimed or given back before the process ends.
-            if self.agent.is_drained() && self.holds.borrow().1.is_empty() {
+            // What is held for others is claimed or given back, and what is sold is paid, before the process ends.
+            let is_unpaid = !self.listed.borrow().payable.is_empty();
+            if self.agent.is_drained() && !is_unpaid && self.holds.borrow().1.is_empty() {
                 break;
             }
         }
@@ -272,6 +293,7 @@ impl Loop {
                     tracing::info!("the market answers again");
                 }
                 self.holds.send_replace((view.now_ms, view.holds.clone()));
+                self.listed.send_replace(Listed::of(&view));
                 self.tell(Input::Work(view))
             }
             Event::Polled(Err(error)) => {
@@ -302,6 +324,15 @@ impl Loop {
                     }
                 };
                 self.tell(Input::Uploaded { output, is_stored })
+            }
+            Event::Encrypted(attempt, encrypted) => {
+                let error = match encrypted {
+                    Ok(offer) => return self.tell(Input::Encrypted { attempt, offer: Some(offer) }),
+                    Err(SaleError::Market(error)) => bearable(error)?.into(),
+                    Err(error) => error,
+                };
+                tracing::warn!(%error, %attempt, "a result was not encrypted; trying again");
+                self.tell(Input::Encrypted { attempt, offer: None })
             }
             Event::Fetched(lease, generation, fetched) => self.fetched(lease, generation, fetched),
         }
@@ -346,6 +377,9 @@ impl Loop {
             Action::Poll { revision } => self.poll(revision),
             Action::Submit { request, command } => self.submit(request, *command),
             Action::Upload { output } => self.upload(output),
+            Action::Encrypt { attempt, output, invoice_msat } => {
+                self.encrypt(Wanted { attempt, output, invoice_msat });
+            }
             Action::StartWorker { lease, spec, .. } => self.fetch(lease, *spec),
             Action::StopWorker { lease } => {
                 if let Some(thread) = self.threads.remove(&lease) {
@@ -419,6 +453,14 @@ impl Loop {
                 None => Err(ClientError::BlobMismatch(output)),
             };
             let _ = events.send(Event::Uploaded(output, stored));
+        });
+    }
+
+    fn encrypt(&mut self, wanted: Wanted) {
+        let (seller, vault, events) = (self.seller.clone(), self.vault.clone(), self.events.clone());
+        self.tasks.spawn(async move {
+            let encrypted = sales::encrypt(seller, vault, wanted).await;
+            let _ = events.send(Event::Encrypted(wanted.attempt, encrypted));
         });
     }
 

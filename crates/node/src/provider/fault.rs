@@ -21,6 +21,8 @@ pub enum Fault {
     DieAfter(u32),
     /// It takes so many times as long as it could, in percent.
     Slow(u32),
+    /// What it sells opens something else than it signed.
+    WrongKeys,
 }
 
 /// A sandbox with a fault.
@@ -74,6 +76,7 @@ impl TaskWorker for FaultyWorker {
                 self.death.cancel();
                 Err(WorkerError::Died("it was to die here".into()))
             }
+            Fault::WrongKeys => self.inner.run(input, limits),
             Fault::Slow(percent) => {
                 let started = Instant::now();
                 let outcome = self.inner.run(input, limits)?;

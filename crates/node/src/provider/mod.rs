@@ -16,6 +16,7 @@ mod policy;
 pub mod power;
 pub mod pricing;
 mod provide;
+mod sales;
 mod sandbox;
 pub mod schedule;
 mod secrets;
@@ -25,6 +26,7 @@ pub use driver::{Driver, ProvideError};
 pub use fault::Fault;
 pub use policy::{Decline, Policy};
 pub use provide::{Found, Provider, StartupError, identify, price, provide, validate};
+pub use sales::SaleError;
 pub use sandbox::{
     InProcess, Killer, ProcessSandbox, Program, Sandbox, StartError, TaskWorker, task_input, task_limits,
     task_result,

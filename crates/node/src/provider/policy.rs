@@ -158,6 +158,7 @@ mod tests {
             attributes: Default::default(),
             lease_max_ms: 1,
             holds: None,
+            sales: None,
         }
     }
 

@@ -41,7 +41,7 @@ pub struct Provider {
     pub state_dir: PathBuf,
     /// Where tasks run.
     pub sandbox: Arc<dyn Sandbox>,
-    /// The owner's Lightning node, for jobs that are paid by holds.
+    /// The owner's Lightning node, for jobs that are paid by holds or to decrypt.
     pub lightning: Option<Arc<dyn LightningNode>>,
     /// A fault on purpose; play money only.
     pub fault: Option<Fault>,
@@ -74,9 +74,9 @@ pub enum StartupError {
     /// The speed.
     #[error("the machine's speed could not be measured: {0}")]
     Benchmark(#[from] BenchmarkError),
-    /// Holds without a node.
+    /// Holds, or sales of results, without a node.
     #[error(
-        "`hold_slice_min` offers to hold payments, which needs a Lightning node of your own: name one with --lightning, or leave it out"
+        "`hold_slice_min` and `decrypt_deposit_min` offer to take payments from buyers, which needs a Lightning node of your own: name one with --lightning, or leave them out"
     )]
     NoLightning,
     /// It worked, and ended.
@@ -88,7 +88,8 @@ pub enum StartupError {
 pub async fn provide(provider: Provider, stop: CancellationToken) -> Result<Tally, StartupError> {
     let Provider { market, secret, config, catalogue, state_dir, sandbox, lightning, fault, tally } =
         provider;
-    if config.hold_slice_min.is_some() && lightning.is_none() {
+    let is_paid_directly = config.hold_slice_min.is_some() || config.decrypt_deposit_min.is_some();
+    if is_paid_directly && lightning.is_none() {
         return Err(StartupError::NoLightning);
     }
     let identity = identify(&market, &secret).await?;

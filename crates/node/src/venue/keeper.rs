@@ -66,14 +66,14 @@ impl Keeper {
         }
     }
 
-    /// Takes an effect on; payments are not its business.
+    /// Takes an effect on; payments and blobs are not its business.
     pub(super) fn take(&mut self, effect: &Effect) {
         match effect {
             Effect::AnchorAudits { job, .. } => self.owe(Duty::Anchor(*job)),
             Effect::RevealVenueLink { job, round } => self.owe(Duty::Link(*job, *round)),
             Effect::DealHold { lease, .. } => self.owe(Duty::Deal(*lease)),
             Effect::ReleaseHold { lease, .. } => self.owe(Duty::Release(*lease)),
-            Effect::CreateInvoice { .. } | Effect::PayInvoice { .. } => {}
+            Effect::CreateInvoice { .. } | Effect::PayInvoice { .. } | Effect::JudgeKey { .. } => {}
         }
     }
 

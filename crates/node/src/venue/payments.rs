@@ -26,7 +26,8 @@ pub fn concerns(effect: &Effect) -> bool {
         Effect::AnchorAudits { .. }
         | Effect::RevealVenueLink { .. }
         | Effect::DealHold { .. }
-        | Effect::ReleaseHold { .. } => false,
+        | Effect::ReleaseHold { .. }
+        | Effect::JudgeKey { .. } => false,
     }
 }
 

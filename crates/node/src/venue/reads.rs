@@ -1,26 +1,29 @@
 //! Reads: what the state means for those who ask.
 
+mod auctions;
 mod holds;
+mod sales;
 
 use super::Floor;
+use auctions::work_auction;
+use sales::{ciphertexts, sales, work_output, work_sales};
+
 use crate::api::{
-    AccountView, AuctionDue, Board, BoardCounts, BoardJob, ClassScore, JobView, KeyView, LeaseView,
-    MachineView, OfferView, PartyView, TaskView, TopupPhase, TopupView, WithdrawalPhase, WithdrawalView,
-    WorkAttempt, WorkAuction, WorkDue, WorkLease, WorkLeasePhase, WorkView,
+    AccountView, Board, BoardCounts, BoardJob, ClassScore, JobView, KeyView, LeaseView, MachineView,
+    OfferView, PartyView, TaskView, TopupPhase, TopupView, WithdrawalPhase, WithdrawalView, WorkAttempt,
+    WorkDue, WorkLease, WorkLeasePhase, WorkView,
 };
 use market::{
     engine::{
         State,
         state::{
-            AttemptPhase, HoldPhase, Job, JobPhase, KeyOwner, Lease, LeasePhase, Machine, Order, OrderPhase,
-            Presence,
+            AttemptPhase, HoldPhase, Job, JobPhase, KeyOwner, Lease, LeasePhase, Order, OrderPhase, Presence,
         },
     },
     event::{Audience, Event, TaskOutcome},
-    id::{Digest, JobId, LeaseId, MachineId, OfferId, OrderId, PartyId, TopupId, WithdrawalId},
+    id::{Digest, JobId, LeaseId, MachineId, OfferId, PartyId, TopupId, WithdrawalId},
     key::PublicKey,
     ledger::Account,
-    matching::Wanted,
     offer::OfferTerms,
     units::Msat,
 };
@@ -125,6 +128,8 @@ impl Floor {
             | Event::HoldFunded { lease, .. }
             | Event::HoldDecided { lease, .. }
             | Event::HoldOver { lease, .. }
+            | Event::SaleOpened { lease, .. }
+            | Event::KeyDisputed { lease, .. }
             | Event::RevealsOpened { lease, .. }
             | Event::ResultsCommitted { lease, .. } => of_lease(lease),
             // What is claimable changes for every lease of the job.
@@ -138,6 +143,10 @@ impl Floor {
             | Event::TaskFinished { job, .. }
             | Event::SessionRefilled { job, .. }
             | Event::JobEnded { job, .. } => self.machines_of_job(*job),
+            // What a bond covers changes what its owner's other machines may claim.
+            Event::ResultSold { party, .. }
+            | Event::ResultUnsold { party, .. }
+            | Event::KeyForged { party, .. } => self.machines_of_party(*party),
             Event::OfferWithdrawn { .. }
             | Event::OrderPlaced { .. }
             | Event::BidsClosed { .. }
@@ -168,6 +177,11 @@ impl Floor {
         }
     }
 
+    fn machines_of_party(&self, party: PartyId) -> Touched {
+        let machines = self.state().machines.iter().filter(|(_, machine)| machine.party == party);
+        Touched::Some(machines.map(|(id, _)| id).collect())
+    }
+
     fn machines_of_job(&self, job: JobId) -> Touched {
         let state = self.state();
         let Some(job) = state.jobs.get(job) else { return Touched::Some(Vec::new()) };
@@ -194,6 +208,7 @@ impl Floor {
                 .map(|offer| (*offer, OfferTerms::clone(&state.offer(*offer).terms)))
                 .collect(),
             holds: self.work_holds(id),
+            sales: work_sales(state, machine),
             ..WorkView::default()
         };
         view.revision = revision(&view);
@@ -404,6 +419,7 @@ impl Floor {
                 .map(|round| round.number),
             holds: job.leases.iter().filter_map(|lease| self.hold(*lease)).collect(),
             session_needs_msat: job.is_low.then(|| self.next_prepayment(job)),
+            sales: sales(state, job),
         })
     }
 
@@ -503,6 +519,7 @@ impl Floor {
             blobs.extend(
                 [spec.module].into_iter().chain(spec.stdin).chain(spec.inputs.iter().map(|file| file.blob)),
             );
+            blobs.extend(ciphertexts(self.state(), job));
             for task in job.tasks.iter() {
                 blobs.extend(task.votes.iter().map(|vote| vote.result.output));
                 blobs.extend(task.judged.iter().filter_map(|judged| Some(judged.result?.output)));
@@ -552,36 +569,9 @@ fn work_attempts(state: &State, id: LeaseId, lease: &Lease) -> Vec<WorkAttempt> 
             AttemptPhase::Open { until, .. } => WorkDue::Reveal { by_ms: until },
             AttemptPhase::Revealed => WorkDue::Judging,
         },
+        output: work_output(state, lease, attempt),
     });
     views.collect()
-}
-
-/// An auction as one machine sees it; `None` when none of its offers could take part.
-fn work_auction(state: &State, machine: MachineId, row: &Machine, id: OrderId) -> Option<WorkAuction> {
-    let order = state.orders.get(id)?;
-    let spec = &state.jobs.get(order.job)?.spec;
-    let (offer, due) = match &order.phase {
-        OrderPhase::Bidding { until, seals } => match seals.get(&machine) {
-            Some(bid) => (bid.offer, AuctionDue::Wait),
-            None => (matching_offer(state, row, order)?, AuctionDue::Bid { until_ms: *until }),
-        },
-        OrderPhase::Revealing { until, seals, bids } => match (seals.get(&machine), bids.get(&machine)) {
-            (Some(bid), _) => (bid.offer, AuctionDue::Reveal { until_ms: *until }),
-            (None, Some(bid)) => (bid.offer, AuctionDue::Wait),
-            (None, None) => return None,
-        },
-        OrderPhase::Open | OrderPhase::Closed => return None,
-    };
-    let terms = market::order::OrderTerms { budget_msat: Msat::ZERO, ..order.terms.clone() };
-    Some(WorkAuction { order: id, offer, terms, tasks: spec.tasks, limits: spec.limits.clone(), due })
-}
-
-/// The cheapest offer of a machine that could take part in an auction.
-fn matching_offer(state: &State, machine: &Machine, order: &Order) -> Option<OfferId> {
-    let wanted = Wanted::work(&order.terms);
-    let offers = machine.offers.iter().map(|offer| (*offer, &state.offer(*offer).terms));
-    let matching = offers.filter(|(_, terms)| wanted.mismatch(terms).is_none());
-    matching.min_by_key(|(id, terms)| (market::matching::price_key(&terms.rate), *id)).map(|(id, _)| id)
 }
 
 /// Changes with everything that a machine would act on. What never changes about a lease is left out, and so is how many
@@ -589,7 +579,7 @@ fn matching_offer(state: &State, machine: &Machine, order: &Order) -> Option<Off
 fn revision(view: &WorkView) -> u64 {
     let leases: Vec<_> =
         view.leases.iter().map(|lease| (lease.lease, lease.phase, lease.claimable > 0)).collect();
-    let acted_on = (leases, &view.attempts, &view.auctions, &view.offers, &view.holds);
+    let acted_on = (leases, &view.attempts, &view.auctions, &view.offers, &view.holds, &view.sales);
     // Views are plain data: there is nothing that the encoder could refuse.
     let bytes = postcard::to_stdvec(&acted_on).unwrap_or_default();
     Digest::of(&bytes).to_u64() >> (u64::BITS - REVISION_BITS)

@@ -16,7 +16,7 @@ use market::{
 use std::{io, path::Path, sync::Arc};
 
 /// The version of a snapshot's encoding: of the state's, the log's, and what holds both.
-const SNAPSHOT_FORMAT: u32 = 4;
+const SNAPSHOT_FORMAT: u32 = 5;
 
 /// What a recovery did.
 #[derive(Debug, Clone, PartialEq, Eq)]

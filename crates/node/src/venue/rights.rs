@@ -5,7 +5,8 @@ use crate::api::LeaseResult;
 use market::{
     engine::state::{Job, JudgedAttempt},
     event::TaskOutcome,
-    id::{Digest, LeaseId, PartyId},
+    funding::Funding,
+    id::{AttemptId, Digest, LeaseId, PartyId},
 };
 
 impl Floor {
@@ -37,6 +38,14 @@ impl Floor {
             attempt.lease == id && attempt.result.is_some_and(|result| result.output == blob)
         };
         job.is_some_and(|job| judged(job).any(is_it))
+    }
+
+    /// Whether an attempt's job is paid to decrypt: whoever does not sell its result keeps it.
+    pub fn is_paid_to_decrypt(&self, attempt: AttemptId) -> bool {
+        let state = self.state();
+        let job = state.attempts.get(&attempt).and_then(|row| state.jobs.get(row.job));
+        let order = job.and_then(|job| state.orders.get(job.order));
+        order.is_some_and(|order| matches!(order.terms.funding, Some(Funding::Decrypt { .. })))
     }
 
     /// Whether a blob belongs to a job that this party bought, or has a lease of. Looks at every job of the party.

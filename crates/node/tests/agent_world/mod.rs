@@ -15,7 +15,7 @@ use market::{
     verify::{Exit, TaskResult, seal},
 };
 use node::{
-    api::{WorkAttempt, WorkDue, WorkLease, WorkLeasePhase, WorkView},
+    api::{WorkAttempt, WorkDue, WorkLease, WorkLeasePhase, WorkOutput, WorkView},
     provider::{
         Policy, Secrets,
         agent::{Action, Agent, Answer, Identity, Input, Kept, KeptKey, RequestId, RunEnd},
@@ -41,6 +41,7 @@ pub fn offer(msat: u64) -> OfferTerms {
         attributes: Default::default(),
         lease_max_ms: 3_600_000,
         holds: None,
+        sales: None,
     }
 }
 
@@ -99,6 +100,8 @@ pub struct Venue {
     pub done: BTreeSet<u32>,
     pub blobs: BTreeSet<Digest>,
     pub is_quit: bool,
+    /// What becomes of outputs.
+    pub output: WorkOutput,
     next: u64,
 }
 
@@ -125,6 +128,7 @@ impl Venue {
             done: BTreeSet::new(),
             blobs: BTreeSet::new(),
             is_quit: false,
+            output: WorkOutput::Upload,
             next: 1,
         }
     }
@@ -142,11 +146,18 @@ impl Venue {
             now_ms: TimeMs(now.0 + 1_000_000),
             leases: if self.is_quit && self.attempts.is_empty() { Vec::new() } else { vec![lease] },
             attempts: (self.attempts.iter())
-                .map(|(id, (task, at))| WorkAttempt { attempt: *id, lease: LEASE, task: *task, due: due(at) })
+                .map(|(id, (task, at))| WorkAttempt {
+                    attempt: *id,
+                    lease: LEASE,
+                    task: *task,
+                    due: due(at),
+                    output: self.output,
+                })
                 .collect(),
             auctions: Vec::new(),
             offers: self.offers.clone(),
             holds: Vec::new(),
+            sales: Vec::new(),
         }
     }
 
@@ -258,7 +269,16 @@ impl Venue {
             At::Due(promised) => {
                 let opened = seal(*task, reveal.attempt, IDENTITY.party, &reveal.salt, &reveal.result);
                 assert_eq!(opened, promised, "{} does not open its seal", reveal.attempt);
-                assert!(self.blobs.contains(&reveal.result.output), "revealed before its output was stored");
+                match self.output {
+                    WorkOutput::Upload => {
+                        let is_stored = self.blobs.contains(&reveal.result.output);
+                        assert!(is_stored, "revealed before its output was stored");
+                    }
+                    WorkOutput::Keep => assert_eq!(reveal.sale, None),
+                    WorkOutput::Sell { .. } => {
+                        assert!(reveal.sale.is_some(), "revealed before it was for sale")
+                    }
+                }
                 *at = At::Judging;
                 Item::Done(())
             }
@@ -298,6 +318,7 @@ pub struct World {
     pub views: Vec<WorkView>,
     pub runs: Vec<(AttemptId, u32)>,
     pub uploads: Vec<Digest>,
+    pub encrypting: Vec<AttemptId>,
     pub workers: BTreeSet<LeaseId>,
     pub log: Vec<Action>,
 }
@@ -316,6 +337,7 @@ impl World {
             views: Vec::new(),
             runs: Vec::new(),
             uploads: Vec::new(),
+            encrypting: Vec::new(),
             workers: BTreeSet::new(),
             log: Vec::new(),
         };
@@ -341,6 +363,7 @@ impl World {
                 Action::Stop { attempt, .. } => self.runs.retain(|(id, _)| *id != attempt),
                 Action::Flush { .. } => {}
                 Action::Upload { output } => self.uploads.push(output),
+                Action::Encrypt { attempt, .. } => self.encrypting.push(attempt),
                 Action::Keep(items) => self.disk.extend(items.into_iter().map(|item| (item.key(), item))),
                 Action::Forget(keys) => self.disk.retain(|key, _| !keys.contains(key)),
             }

@@ -13,7 +13,7 @@ use market::{
 use node::{
     client::Market,
     provider::{
-        Driver, InProcess, Policy, ProvideError,
+        Driver, Fault, InProcess, Policy, ProvideError,
         agent::{Identity, Tally},
     },
 };
@@ -37,6 +37,7 @@ pub(crate) fn policy(msat: u64) -> Policy {
         attributes: BTreeMap::new(),
         lease_max_ms: 3_600_000,
         holds: None,
+        sales: None,
     };
     Policy {
         offers: vec![offer],
@@ -98,6 +99,17 @@ impl Machine {
         policy: Policy,
         lightning: Option<Arc<dyn LightningNode>>,
     ) -> Running {
+        self.start_at_fault(market, policy, lightning, None)
+    }
+
+    /// The same, with something wrong.
+    pub(crate) fn start_at_fault(
+        &self,
+        market: &Market,
+        policy: Policy,
+        lightning: Option<Arc<dyn LightningNode>>,
+        fault: Option<Fault>,
+    ) -> Running {
         let (tally, seen) = watch::channel(Tally::default());
         let driver = Driver {
             market: market.clone(),
@@ -110,7 +122,7 @@ impl Machine {
             sandbox: Arc::new(InProcess),
             lightning,
             is_open: Box::new(|_| true),
-            fault: None,
+            fault,
             tally,
         };
         let stop = CancellationToken::new();

@@ -7,6 +7,7 @@
 )]
 
 pub(crate) mod machine;
+pub(crate) mod troubled_node;
 
 use futures_util::StreamExt;
 use market::{

@@ -158,6 +158,11 @@ impl Party {
                     let tried = self.pay_hold(stage, &hold);
                     self.tell(stage, n, Input::Tried { what: Payable::Hold(hold.lease), tried });
                 }
+                // No order of a plan is paid to decrypt.
+                Action::BuyKey(sale) => {
+                    let tried = Tried::Refused { why: "nothing is paid to decrypt here".into() };
+                    self.tell(stage, n, Input::Tried { what: Payable::Key(sale.attempt), tried });
+                }
                 // Buyers are given money by the plan, not by their jobs.
                 Action::TopUp { .. } => {
                     let tried = Tried::NotYet { why: "the plan says when money comes".into() };

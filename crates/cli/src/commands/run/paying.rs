@@ -9,7 +9,11 @@ use crate::{
     text,
 };
 use clap::Args;
-use market::{funding::Funding, units::Msat};
+use market::{
+    funding::{Funding, SalePrice},
+    rules::Rules,
+    units::Msat,
+};
 use node::{
     buyer::{
         Buyer, JobFile, PreparedJob,
@@ -37,6 +41,10 @@ pub(crate) struct PayingArgs {
     /// Pay by payments that the provider holds until the verdict: how many for each lease, and what each is
     #[arg(long, value_name = "4x100000sat")]
     hold: Option<Slices>,
+    /// Pay for each result when replicas have vouched for it: the provider encrypts it and sells you the key. Fair up to its
+    /// bond. Needs --lightning, a price by the task and replicas
+    #[arg(long, conflicts_with_all = ["session", "hold"])]
+    decrypt: bool,
     #[command(flatten)]
     pub(super) node: PayFrom,
 }
@@ -55,8 +63,9 @@ pub(crate) struct PayFrom {
 impl PayingArgs {
     /// Puts what was said on the command line in the place of what the file says.
     pub(super) fn over(&self, file: &mut JobFile) {
-        if self.session.is_some() || self.hold.is_some() {
-            file.funding = FundingTable { session: self.session, hold: self.hold };
+        if self.session.is_some() || self.hold.is_some() || self.decrypt {
+            let (session, hold, decrypt) = (self.session, self.hold, self.decrypt);
+            file.funding = FundingTable { session, hold, decrypt };
         }
     }
 }
@@ -91,7 +100,7 @@ impl PayFrom {
 pub(super) fn locked_first(job: &PreparedJob) -> Msat {
     match job.terms.funding {
         Some(Funding::Session { prepay_msat }) => prepay_msat,
-        Some(Funding::Hold { .. }) | None => job.terms.budget_msat,
+        Some(Funding::Hold { .. } | Funding::Decrypt { .. }) | None => job.terms.budget_msat,
     }
 }
 
@@ -115,6 +124,19 @@ pub(super) fn told(job: &PreparedJob, from: &PayFrom) -> String {
                  when the market has not released it, at the latest when the payments expire, within a week. The market alone \
                  releases: with a provider it could take a hold without work. The market itself has {budget} of yours, the \
                  reserve, until the job is settled\n",
+                job.holds_max_msat,
+                from.words()
+            )
+        }
+        Some(Funding::Decrypt { deposit_ppm }) => {
+            let price = SalePrice::new(&Rules::RECOMMENDED, &job.terms.ceiling, deposit_ppm);
+            let (key, deposit) =
+                price.map_or((Msat::MAX, Msat::MAX), |price| (price.invoice_msat(), price.deposit_msat));
+            format!(
+                "\npaid by {way}: each result comes encrypted, and you pay its provider up to {key} for the key once replicas vouch for \
+                 it, {} in all, paid {}. Fair up to the provider's bond, which covers every key that it has for sale: a key that opens \
+                 something else is paid back out of that. The market itself has {budget} of yours, deposits of up to {deposit} a result \
+                 and what replicas cost: a deposit goes to the provider when you do not pay in ten minutes, or it takes no payment\n",
                 job.holds_max_msat,
                 from.words()
             )
@@ -161,6 +183,8 @@ pub(super) async fn afford(
                 }
             }
             Tried::Refused { why } => return Err(Failure::new(Exit::Money, why)),
+            // A balance is not paid in keys.
+            Tried::Bought { .. } | Tried::Disputed { .. } => {}
             Tried::ByHand { .. } => return Err(too_little(session, needed, available).await?),
         }
         tokio::time::sleep(LOOK_EVERY).await;
@@ -200,10 +224,15 @@ pub(super) fn told_payment(what: Payable, tried: &Tried, output: &Output) {
     let name = match what {
         Payable::Hold(lease) => format!("the hold of {lease}"),
         Payable::Session => "the session".to_owned(),
+        Payable::Key(attempt) => format!("the key of {attempt}"),
     };
     let lease = match what {
         Payable::Hold(lease) => Some(lease),
-        Payable::Session => None,
+        Payable::Session | Payable::Key(_) => None,
+    };
+    let attempt = match what {
+        Payable::Key(attempt) => Some(attempt),
+        Payable::Session | Payable::Hold(_) => None,
     };
     let (state, why, invoices) = match tried {
         Tried::OnItsWay { amount_msat } => {
@@ -221,6 +250,16 @@ pub(super) fn told_payment(what: Payable, tried: &Tried, output: &Output) {
             }
             ("by_hand", None, Some(invoices))
         }
+        Tried::Bought { amount_msat } => {
+            output.note(&format!("{name}: bought for {amount_msat}, and it opens what replicas vouched for"));
+            ("bought", None, None)
+        }
+        Tried::Disputed { amount_msat } => {
+            output.warn(&format!(
+                "{name}: paid {amount_msat}, and it opens something else; the market is told, and the provider's bond has to pay"
+            ));
+            ("disputed", None, None)
+        }
         Tried::NotYet { why } => {
             output.warn(&format!("{name} is not paid yet: {why}"));
             ("not_yet", Some(why), None)
@@ -231,6 +270,6 @@ pub(super) fn told_payment(what: Payable, tried: &Tried, output: &Output) {
         }
     };
     let _ = output.json_line(
-        &json!({ "paying": { "lease": lease, "state": state, "why": why, "invoices": invoices } }),
+        &json!({ "paying": { "lease": lease, "attempt": attempt, "state": state, "why": why, "invoices": invoices } }),
     );
 }

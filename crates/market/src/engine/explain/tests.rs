@@ -41,6 +41,7 @@ fn party(state: &mut State) -> PartyId {
         open_payments: 0,
         in_flight_msat: Msat::ZERO,
         hold_faults: 0,
+        at_sale_msat: Msat::ZERO,
     })
 }
 
@@ -72,6 +73,7 @@ fn offer(state: &mut State, msat: u64) -> OfferId {
         attributes: Attributes::new(),
         lease_max_ms: 3_600_000,
         holds: None,
+        sales: None,
     };
     state.offers.push(Offer { machine, party: owner, terms: terms.into() })
 }
@@ -162,6 +164,7 @@ fn lease(state: &mut State, order: OrderId, offer: OfferId) -> LeaseId {
         limit_ms: 60_000,
         reserved: None,
         hold: None,
+        sales: BTreeMap::new(),
         phase: LeasePhase::Running { started: TimeMs(0) },
         open_attempts: BTreeSet::new(),
         books: Settlement::default(),

@@ -1,6 +1,6 @@
 //! Work in progress: jobs, their tasks, the attempts at them, leases and audit rounds.
 
-use super::{Hold, missing};
+use super::{Hold, Sale, missing};
 use crate::{
     event::{JobOutcome, TaskOutcome, Verdict},
     id::{AttemptId, Digest, JobId, LeaseId, MachineId, OrderId, PartyId, TransferId},
@@ -259,6 +259,8 @@ pub struct Lease {
     pub reserved: Option<TransferId>,
     /// The payments that fund it, where they wait with the provider.
     pub hold: Option<Hold>,
+    /// Its results that are paid to decrypt.
+    pub sales: BTreeMap<AttemptId, Sale>,
     /// How far it is.
     pub phase: LeasePhase,
     /// Attempts without a verdict.

@@ -3,7 +3,7 @@
 use super::JobFileError;
 use crate::config_file::{BadUnit, Money, Span};
 use market::{
-    funding::{self, Funding},
+    funding::{self, DEPOSIT_PPM, Funding, SalePrice},
     job::{JobSpec, Verification},
     order::OrderTerms,
     rules::Rules,
@@ -12,7 +12,7 @@ use market::{
 use serde::{Deserialize, Deserializer, de};
 use std::str::FromStr;
 
-/// `[funding]`: one of the two. Without it the whole budget is locked at once.
+/// `[funding]`: one of the three. Without it the whole budget is locked at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FundingTable {
@@ -20,6 +20,8 @@ pub struct FundingTable {
     pub session: Option<Prepayment>,
     /// Payments that the provider holds until the verdict.
     pub hold: Option<Slices>,
+    /// Each result is paid for when it is verified, to whoever has its key.
+    pub decrypt: bool,
 }
 
 /// How large a prepayment is: `5000 sat`, or `15m` of the most that all slots cost.
@@ -87,8 +89,10 @@ pub(super) struct Resolved {
     pub(super) funding: Option<Funding>,
     /// What the market may take of the buyer's balance.
     pub(super) budget_msat: Msat,
-    /// What may hang in holds, or be taken from them.
+    /// What may hang in holds, be taken from them, or be paid for keys.
     pub(super) holds_max_msat: Msat,
+    /// The bond that a provider needs for it.
+    pub(super) min_bond_msat: Msat,
 }
 
 impl FundingTable {
@@ -96,17 +100,21 @@ impl FundingTable {
     pub(super) fn resolve(&self, terms: &OrderTerms, spec: &JobSpec) -> Result<Resolved, JobFileError> {
         let overflow = |overflow: Overflow| JobFileError::Flaw(overflow.to_string());
         let all = terms.budget_msat;
-        match (self.session, self.hold) {
-            (None, None) => Ok(Resolved { funding: None, budget_msat: all, holds_max_msat: Msat::ZERO }),
-            (Some(_), Some(_)) => {
-                Err(JobFileError::Flaw("a job is funded by a session or by holds, not by both".into()))
+        let (holds_max_msat, min_bond_msat) = (Msat::ZERO, Msat::ZERO);
+        match (self.session, self.hold, self.decrypt) {
+            (None, None, false) => {
+                Ok(Resolved { funding: None, budget_msat: all, holds_max_msat, min_bond_msat })
             }
-            (Some(prepayment), None) => {
+            (None, None, true) => decrypt(terms, spec),
+            (Some(_), Some(_), _) | (Some(_), _, true) | (_, Some(_), true) => Err(JobFileError::Flaw(
+                "a job is funded by a session, by holds, or by paying to decrypt: one of them".into(),
+            )),
+            (Some(prepayment), None, false) => {
                 let prepay_msat = prepayment.amount(terms)?.min(all);
                 let funding = Some(Funding::Session { prepay_msat });
-                Ok(Resolved { funding, budget_msat: all, holds_max_msat: Msat::ZERO })
+                Ok(Resolved { funding, budget_msat: all, holds_max_msat, min_bond_msat })
             }
-            (None, Some(Slices { slice, slices })) => {
+            (None, Some(Slices { slice, slices }), false) => {
                 let funding = Funding::Hold { slice_msat: slice.0, slices };
                 let rules = &Rules::RECOMMENDED;
                 let reserve = funding::reserve(rules, slice.0, slices).map_err(overflow)?;
@@ -118,10 +126,38 @@ impl FundingTable {
                     return Err(JobFileError::HoldBudget { given: all, needed, held, kept: budget_msat });
                 }
                 let holds_max_msat = all.saturating_sub(budget_msat);
-                Ok(Resolved { funding: Some(funding), budget_msat, holds_max_msat })
+                Ok(Resolved { funding: Some(funding), budget_msat, holds_max_msat, min_bond_msat })
             }
         }
     }
+}
+
+/// Divides what a job may cost whose results are paid to decrypt: deposits and replicas to the market, the rest for keys. A
+/// provider's bond has to cover a key.
+fn decrypt(terms: &OrderTerms, spec: &JobSpec) -> Result<Resolved, JobFileError> {
+    if terms.ceiling.unit != Unit::Task || !matches!(spec.verification, Verification::Replicas { .. }) {
+        return Err(JobFileError::Flaw(
+            "paying to decrypt needs max_price_per_task, because each result is sold by itself, and [verify] method = \"replicas\", \
+             because somebody has to vouch for it"
+                .into(),
+        ));
+    }
+    let overflow = |overflow: Overflow| JobFileError::Flaw(overflow.to_string());
+    let price = SalePrice::new(&Rules::RECOMMENDED, &terms.ceiling, DEPOSIT_PPM).map_err(overflow)?;
+    let tasks = u64::from(spec.tasks);
+    let deposits = price.deposit_msat.times(tasks).map_err(overflow)?;
+    let keys = price.invoice_msat().times(tasks).map_err(overflow)?;
+    let budget_msat = deposits.plus(checks(terms, spec).map_err(overflow)?).map_err(overflow)?;
+    let (given, needed) = (terms.budget_msat, budget_msat.plus(keys).map_err(overflow)?);
+    if given < needed {
+        return Err(JobFileError::DecryptBudget { given, needed, keys, kept: budget_msat });
+    }
+    Ok(Resolved {
+        funding: Some(Funding::Decrypt { deposit_ppm: DEPOSIT_PPM }),
+        budget_msat,
+        holds_max_msat: given.saturating_sub(budget_msat),
+        min_bond_msat: price.invoice_msat(),
+    })
 }
 
 impl Prepayment {

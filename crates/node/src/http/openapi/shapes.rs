@@ -5,9 +5,9 @@ use crate::{
     api::{
         Accepted, AccountView, ApiError, AuctionDue, BlobStored, Board, BoardCounts, BoardJob, ClassScore,
         DevInvoice, DevPayment, HoldDue, HoldView, JobView, KeyView, LeaseResult, LeaseRight, LeaseView,
-        MachineView, OfferView, PartyView, PlacedEvent, Quote, QuoteRequest, TaskView, TokenGiven,
+        MachineView, OfferView, PartyView, PlacedEvent, Quote, QuoteRequest, SaleView, TaskView, TokenGiven,
         TokenRequest, TokenView, TopupPhase, TopupView, VenueInfo, WithdrawalPhase, WithdrawalView,
-        WorkAttempt, WorkAuction, WorkDue, WorkHold, WorkLease, WorkLeasePhase, WorkView,
+        WorkAttempt, WorkAuction, WorkDue, WorkHold, WorkLease, WorkLeasePhase, WorkOutput, WorkView,
     },
     http::views::{InvoiceBody, PayBody, WalletBody},
 };
@@ -19,7 +19,7 @@ use market::{
         state::JudgedAttempt,
     },
     event::{Event, Evidence, InconclusiveReason, JobOutcome, RejectReason, TaskOutcome, Verdict},
-    funding::{Funding, HoldTerms},
+    funding::{EncryptedResult, Funding, HoldTerms, SalePrice, SaleTerms},
     id::{
         AttemptId, Digest, JobId, LeaseId, MachineId, OfferId, OrderId, PartyId, PaymentHash, TopupId,
         WithdrawalId,
@@ -32,7 +32,7 @@ use market::{
     offer::{OfferRole, OfferTerms},
     order::{AuctionPrice, Needs, OrderKind, OrderTerms},
     preimage::Preimage,
-    receipt::{HoldReceipt, LeaseReceipt, Receipt, ReceiptBody, TaskReceipt},
+    receipt::{HoldReceipt, LeaseReceipt, Receipt, ReceiptBody, SaleFate, SaleReceipt, TaskReceipt},
     rejection::Rejection,
     reply::{Grant, Item, Reply},
     resources::{Attributes, Gpus, Isolation, ResourceKind, Resources},
@@ -125,7 +125,7 @@ structs! {
     OfferTerms {
         role: OfferRole, rate: Rate, resources: Resources, isolation: Isolation, region: Name, class: Name,
         attributes: Attributes, lease_max_ms: u64,
-        holds: Option<HoldTerms>,
+        holds: Option<HoldTerms>, sales: Option<SaleTerms>,
     }
     OfferView {
         offer: OfferId, machine: MachineId, machine_label: String, party: PartyId, party_label: String,
@@ -151,6 +151,7 @@ structs! {
         duplicate_stragglers: bool, limits: TaskLimits, verification: Verification,
     }
     HoldTerms { slice_min_msat: Msat }
+    SaleTerms { deposit_min_ppm: u32 }
     QuoteRequest { terms: OrderTerms, job: JobSpec }
     Quote {
         offers: Vec<OfferView>, matching: u32, asked_msat: Option<Msat>, task_msat: Option<Msat>,
@@ -166,7 +167,7 @@ enums! {
     ResourceKind '_' { Cpu, Memory, Disk, Upload, GpuModel, GpuCount, GpuMemory }
     AuctionPrice '_' { First, Second }
     OrderKind '_' { Ask, Auction { price: AuctionPrice, window_ms: u64, reveal_ms: u64 } }
-    Funding '_' { Session { prepay_msat: Msat }, Hold { slice_msat: Msat, slices: u8 } }
+    Funding '_' { Session { prepay_msat: Msat }, Hold { slice_msat: Msat, slices: u8 }, Decrypt { deposit_ppm: u32 } }
     Verification '_' { None, Replicas { k: u8, n: u8, named: Vec<PartyId> }, Audit { floor_ppm: u32 } }
 }
 
@@ -177,6 +178,15 @@ structs! {
         outcome: Option<JobOutcome>, tasks_done: u32, tasks_failed: u32, running: u32, escrow_msat: Msat,
         paid_msat: Msat, refunded_msat: Option<Msat>, venue_paid_msat: Msat, leases: Vec<LeaseView>,
         round_waiting_for_buyer: Option<u32>, holds: Vec<HoldView>, session_needs_msat: Option<Msat>,
+        sales: Vec<SaleView>,
+    }
+    SaleView {
+        lease: LeaseId, attempt: AttemptId, task: u32, result: TaskResult, is_verified: bool, invoice_msat: Msat,
+        deposit_msat: Msat, encrypted: EncryptedResult, invoice: String, until_ms: Option<TimeMs>, phase: String,
+        preimage: Option<Preimage>,
+    }
+    EncryptedResult {
+        payment_hash: PaymentHash, ciphertext: Digest, salt: Digest, signer: PublicKey, signature: Signature,
     }
     HoldView {
         lease: LeaseId, slice_msat: Msat, payment_hashes: Vec<PaymentHash>, invoices: Vec<String>, until_ms: TimeMs,
@@ -229,13 +239,14 @@ structs! {
     WorkView {
         revision: u64, now_ms: TimeMs, leases: Vec<WorkLease>, attempts: Vec<WorkAttempt>,
         auctions: Vec<WorkAuction>, offers: Vec<(OfferId, OfferTerms)>, holds: Vec<WorkHold>,
+        sales: Vec<AttemptId>,
     }
     WorkHold { lease: LeaseId, slice_msat: Msat, hashes: Vec<PaymentHash>, until_ms: TimeMs, due: HoldDue }
     WorkLease {
         lease: LeaseId, job: JobId, spec: JobSpec, rate: Rate, resources: Resources, phase: WorkLeasePhase,
         claimable: u32,
     }
-    WorkAttempt { attempt: AttemptId, lease: LeaseId, task: u32, due: WorkDue }
+    WorkAttempt { attempt: AttemptId, lease: LeaseId, task: u32, due: WorkDue, output: WorkOutput }
     WorkAuction {
         order: OrderId, offer: OfferId, terms: OrderTerms, tasks: u32, limits: TaskLimits, due: AuctionDue,
     }
@@ -244,6 +255,8 @@ structs! {
 enums! {
     HoldDue '_' { Invoice, Fund, Wait, Claim { preimages: Vec<Preimage>, by_ms: TimeMs } }
     WorkLeasePhase '_' { Unfunded, Granted { start_by_ms: TimeMs }, Running, Draining }
+    SaleFate '_' { Sold, Unsold, Forged { preimage: Preimage, opened: Option<Digest> } }
+    WorkOutput '_' { Upload, Keep, Sell { invoice_msat: Msat } }
     WorkDue '_' { Commit { by_ms: TimeMs }, Wait, Reveal { by_ms: TimeMs }, Judging }
     AuctionDue '_' { Bid { until_ms: TimeMs }, Wait, Reveal { until_ms: TimeMs } }
 }
@@ -288,8 +301,12 @@ structs! {
     }
     LeaseReceipt {
         lease: LeaseId, machine: MachineId, party: PartyId, class: Name, rate: Rate, is_audit: bool,
-        reason: CloseReason, books: Settlement; hold: Option<HoldReceipt>
+        reason: CloseReason, books: Settlement; hold: Option<HoldReceipt>, sales: Vec<SaleReceipt>
     }
+    SaleReceipt {
+        attempt: AttemptId, task: u32, output: Digest, price: SalePrice, encrypted: EncryptedResult, fate: SaleFate,
+    }
+    SalePrice { price_msat: Msat, fee_msat: Msat, deposit_msat: Msat }
     HoldReceipt { slice_msat: Msat, funded_msat: Msat, payment_hashes: Vec<PaymentHash>, released: u8 }
     TaskReceipt { outcome: TaskOutcome, attempts: Vec<JudgedAttempt> }
     JudgedAttempt {

@@ -1,5 +1,6 @@
 //! The attempts that the machine knows of, and how far each is.
 
+use crate::api::WorkOutput;
 use market::{
     command::AbandonReason,
     id::{AttemptId, LeaseId},
@@ -21,6 +22,8 @@ pub(super) struct Attempt {
     pub(super) crashes: u8,
     /// The turn in which the market last answered about it: a view that was asked for earlier may be older than that.
     pub(super) touched: u64,
+    /// What becomes of its output, as the last view said.
+    pub(super) output: WorkOutput,
     /// How far it is.
     pub(super) progress: Progress,
 }

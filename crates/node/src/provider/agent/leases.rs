@@ -5,7 +5,7 @@ use super::{
     attempts::{Attempt, Progress, Stage},
     backoff::Backoff,
 };
-use crate::api::{WorkLease, WorkLeasePhase};
+use crate::api::{WorkLease, WorkLeasePhase, WorkOutput};
 use market::{
     command::{AbandonReason, Claim, Command},
     id::{AttemptId, LeaseId},
@@ -371,6 +371,7 @@ impl Agent {
             until: self.local(grant.deadline_ms),
             crashes: 0,
             touched: self.turn,
+            output: WorkOutput::Upload,
             progress: self.first_step(lease),
         };
         self.attempts.insert(grant.attempt, attempt);

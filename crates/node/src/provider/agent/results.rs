@@ -4,10 +4,12 @@ use super::{
     Action, Agent, Backoff, Items, Kept, Request,
     attempts::{Progress, Stage},
 };
+use crate::api::WorkOutput;
 use market::{
     command::{Abandon, Command, Commit, MAX_BATCH, Reveal},
+    funding::SaleOffer,
     id::{AttemptId, Digest},
-    units::TimeMs,
+    units::{Msat, TimeMs},
     verify::seal,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +20,8 @@ const LINGER_MS: u64 = 50;
 const COMMIT_BATCH: usize = 1_024;
 /// Reveals in one statement: with their results they fill about half of the largest payload.
 const REVEAL_BATCH: usize = 2_048;
+/// The same with results that are sold, each with an invoice.
+const SALE_BATCH: usize = 256;
 /// Uploads at the same time.
 const UPLOADS_MAX: usize = 8;
 /// How many outputs are remembered as stored.
@@ -62,6 +66,32 @@ impl Outputs {
             self.stored.pop_first();
         }
         self.stored.insert(output);
+    }
+}
+
+/// Results that are sold, as far as they are encrypted.
+#[derive(Debug, Default)]
+pub(super) struct ForSale {
+    made: BTreeMap<AttemptId, SaleOffer>,
+    underway: BTreeSet<AttemptId>,
+    failed: BTreeMap<AttemptId, Backoff>,
+}
+
+impl ForSale {
+    pub(super) fn encrypted(&mut self, attempt: AttemptId, offer: Option<SaleOffer>, now: TimeMs) {
+        self.underway.remove(&attempt);
+        match offer {
+            Some(offer) => {
+                self.failed.remove(&attempt);
+                self.made.insert(attempt, offer);
+            }
+            None => self.failed.entry(attempt).or_default().fail(now),
+        }
+    }
+
+    pub(super) fn forget(&mut self, attempt: AttemptId) {
+        self.made.remove(&attempt);
+        self.failed.remove(&attempt);
     }
 }
 
@@ -138,28 +168,48 @@ impl Agent {
         let due: Vec<AttemptId> = self.attempts.in_stage(Stage::Due).map(|(_, id)| id).collect();
         let mut ready = Vec::new();
         for id in due {
-            let Some(result) = self.attempts.get(id).and_then(|attempt| attempt.progress.result()) else {
-                continue;
+            let Some(attempt) = self.attempts.get(id).copied() else { continue };
+            let Some(result) = attempt.progress.result() else { continue };
+            let is_ready = match attempt.output {
+                WorkOutput::Upload => self.outputs.stored.contains(&result.output),
+                WorkOutput::Keep => true,
+                WorkOutput::Sell { .. } => self.for_sale.made.contains_key(&id),
             };
-            if self.outputs.stored.contains(&result.output) {
-                if is_free && ready.len() < REVEAL_BATCH {
-                    ready.push((id, result));
-                }
-            } else {
-                self.upload(result.output);
+            match attempt.output {
+                _ if is_ready => ready.push((id, result)),
+                WorkOutput::Upload | WorkOutput::Keep => self.upload(result.output),
+                WorkOutput::Sell { invoice_msat } => self.encrypt(id, result.output, invoice_msat),
             }
         }
-        if ready.is_empty() {
+        let offer = |id: &AttemptId| self.for_sale.made.get(id).cloned();
+        let batch = if ready.iter().any(|(id, _)| offer(id).is_some()) { SALE_BATCH } else { REVEAL_BATCH };
+        ready.truncate(batch);
+        if ready.is_empty() || !is_free {
             return;
         }
-        let reveals =
-            ready.iter().map(|(id, result)| Reveal { attempt: *id, salt: self.salt(*id), result: *result });
+        let reveals = ready.iter().map(|(id, result)| Reveal {
+            attempt: *id,
+            salt: self.salt(*id),
+            result: *result,
+            sale: offer(id),
+        });
         let reveals = reveals.collect();
         for (id, result) in &ready {
             self.attempts.set(*id, Progress::Revealing(*result));
         }
         let ids = ready.into_iter().map(|(id, _)| id).collect();
         self.submit(Request::Reveal(ids), Command::RevealResults { reveals });
+    }
+
+    fn encrypt(&mut self, attempt: AttemptId, output: Digest, invoice_msat: Msat) {
+        let backoff = self.for_sale.failed.get(&attempt).copied().unwrap_or_default();
+        if self.for_sale.underway.len() < UPLOADS_MAX
+            && !self.for_sale.underway.contains(&attempt)
+            && !self.wait(backoff)
+        {
+            self.for_sale.underway.insert(attempt);
+            self.actions.push(Action::Encrypt { attempt, output, invoice_msat });
+        }
     }
 
     fn upload(&mut self, output: Digest) {
@@ -183,6 +233,7 @@ impl Agent {
                 Some(false) => {
                     // The market may have lost the output: it is uploaded again if the reveal is still wanted.
                     self.outputs.stored.remove(&result.output);
+                    self.for_sale.forget(*id);
                     Progress::Parked(result)
                 }
                 None => Progress::Due(result),

@@ -3,11 +3,12 @@
 use crate::{api::WorkView, provider::Policy};
 use market::{
     command::{AbandonReason, Command},
+    funding::SaleOffer,
     id::{AttemptId, Digest, LeaseId, OrderId},
     job::JobSpec,
     reply::Reply,
     resources::Resources,
-    units::{Rate, TimeMs},
+    units::{Msat, Rate, TimeMs},
     verify::TaskResult,
 };
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,13 @@ pub enum Input {
         output: Digest,
         /// Whether the market has it now.
         is_stored: bool,
+    },
+    /// A result was encrypted, or not.
+    Encrypted {
+        /// Whose result.
+        attempt: AttemptId,
+        /// What the market is told about it; `None` when it is to be tried again.
+        offer: Option<SaleOffer>,
     },
     /// Whether the machine may take new work (quiet hours, its owner's own use). It may, until told otherwise.
     Open(bool),
@@ -162,6 +170,16 @@ pub enum Action {
     Upload {
         /// Its digest.
         output: Digest,
+    },
+    /// Encrypt an output bundle, upload the ciphertext, make an invoice for the key and sign all of it; answer as
+    /// [`Input::Encrypted`].
+    Encrypt {
+        /// Whose result.
+        attempt: AttemptId,
+        /// The digest of the bundle.
+        output: Digest,
+        /// What the invoice asks for.
+        invoice_msat: Msat,
     },
     /// Write to disk, with the output bundles, before anything that follows: a restart must know it.
     Keep(Vec<Kept>),

@@ -32,6 +32,7 @@ impl Agent {
             return;
         }
         let Some(known) = self.attempts.get(id).copied() else { return self.adopt(seen) };
+        self.attempts.update(id, |attempt| attempt.output = seen.output);
         if let WorkDue::Commit { by_ms } = seen.due {
             let until = self.local(by_ms);
             self.attempts.update(id, |attempt| attempt.until = until);
@@ -66,8 +67,8 @@ impl Agent {
                 (Progress::GivenUp, self.now)
             }
         };
-        let attempt =
-            Attempt { lease: seen.lease, task: seen.task, until, crashes: 0, touched: self.turn, progress };
+        let (lease, task, output) = (seen.lease, seen.task, seen.output);
+        let attempt = Attempt { lease, task, until, crashes: 0, touched: self.turn, output, progress };
         self.attempts.insert(seen.attempt, attempt);
         if matches!(progress, Progress::Finished(_)) {
             self.commits.offer(self.now);
@@ -90,6 +91,7 @@ impl Agent {
             if attempt.progress.stage() == Stage::Running {
                 self.actions.push(Action::Stop { lease: attempt.lease, attempt: id });
             }
+            self.for_sale.forget(id);
             let is_kept = self.kept.remove(&id).is_some();
             if is_kept || attempt.progress.result().is_some() {
                 forget.push(KeptKey::Result(id));

@@ -65,7 +65,7 @@ impl Floor {
         let left = terms.budget_msat.saturating_sub(job.funded_msat);
         match terms.funding {
             Some(Funding::Session { prepay_msat }) => prepay_msat.min(left),
-            Some(Funding::Hold { .. }) | None => Msat::ZERO,
+            Some(Funding::Hold { .. } | Funding::Decrypt { .. }) | None => Msat::ZERO,
         }
     }
 }
