@@ -1,4 +1,4 @@
-//! What a buyer sees in the offer of a encrypted result before it pays for the key.
+//! What a buyer sees in the offer of an encrypted result before it pays for the key.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -127,7 +127,7 @@ impl Engine {
         Ok(())
     }
 
-    /// A encrypted result was revealed.
+    /// An encrypted result was revealed.
     pub(super) fn keep_offer(
         &mut self,
         lease: LeaseId,
@@ -151,7 +151,7 @@ impl Engine {
         matches!(self.state.order(self.state.job(job).order).terms.funding, Some(Funding::Decrypt { .. }))
     }
 
-    /// A encrypted result was accepted: the buyer is to pay for its key.
+    /// An encrypted result was accepted: the buyer is to pay for its key.
     pub(super) fn open_sale(
         &mut self,
         lease: LeaseId,
